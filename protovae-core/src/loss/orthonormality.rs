@@ -1,0 +1,34 @@
+//! `L_orth` (Eq. 6).
+
+use burn::tensor::Tensor;
+
+use super::config::{FrobeniusNorm, Reduction};
+
+/// `L_orth`: the distance of each class's Gram matrix of mean-centred prototypes from the identity, over classes, as `[1]`.
+///
+/// `prototypes` is `[K, M, L]`. With the squared norm and the sum over classes this is Eq. 6; it is at least K, because
+/// centred prototypes cannot be orthonormal: the nearest Gram matrix is `I − 11ᵀ/M`, at distance 1. It does not change when
+/// a class's prototypes are shifted, rotated or permuted together.
+pub fn orthonormality(
+    prototypes: Tensor<3>,
+    norm: FrobeniusNorm,
+    reduction: Reduction,
+) -> Tensor<1> {
+    let [_, per_class, _] = prototypes.dims();
+    let centred = prototypes.clone() - prototypes.mean_dim(1);
+    let gram = centred.clone().matmul(centred.transpose());
+    let identity = Tensor::<2>::eye(per_class, &gram.device()).unsqueeze_dim::<3>(0);
+    let difference = gram - identity;
+    let squares = (difference.clone() * difference)
+        .sum_dim(2)
+        .sum_dim(1)
+        .flatten::<1>(0, 2);
+    let norms = match norm {
+        FrobeniusNorm::Squared => squares,
+        FrobeniusNorm::Plain => squares.sqrt(),
+    };
+    match reduction {
+        Reduction::Sum => norms.sum(),
+        Reduction::Mean => norms.mean(),
+    }
+}

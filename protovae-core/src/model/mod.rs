@@ -1,0 +1,139 @@
+//! Models: what the trainer, the measures and the pictures know of them, and the two that live here.
+
+mod black_box;
+mod protovae;
+
+pub use black_box::{BlackBox, BlackBoxConfig};
+pub use protovae::{ProtoVae, ProtoVaeConfig};
+
+use std::fmt::Debug;
+
+use burn::tensor::Tensor;
+
+use crate::error::Result;
+use crate::image_shape::ImageShape;
+use crate::plugin::{BoxEncoder, PrototypeBank};
+use crate::random::Initializer;
+use crate::train::Batch;
+
+/// Whether losses are computed to train on (latents may be sampled, switched-off terms are left out) or to report (the
+/// posterior's mean is used, every term is computed).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// In a training step.
+    Training,
+    /// In evaluation.
+    Evaluation,
+}
+
+/// One term of a loss.
+#[derive(Debug, Clone)]
+pub struct LossTerm {
+    /// Such as `prediction`; the same in every batch.
+    pub name: &'static str,
+    /// The term itself, `[1]`, without its weight.
+    pub value: Tensor<1>,
+    /// Its weight in the total.
+    pub weight: f64,
+}
+
+/// What a model says of a batch with labels.
+#[derive(Debug, Clone)]
+pub struct StepOutput {
+    /// At least one term, and at least one with a weight above zero.
+    pub terms: Vec<LossTerm>,
+    /// `[N, K]`.
+    pub logits: Tensor<2>,
+    /// `[N, K·M]`, if the model has prototypes.
+    pub similarities: Option<Tensor<2>>,
+}
+
+impl StepOutput {
+    /// The weighted sum of the terms, `[1]`; terms with weight zero are not touched.
+    pub fn total(&self) -> Tensor<1> {
+        let weighted = self.terms.iter().filter(|term| term.weight != 0.0);
+        weighted
+            .map(|term| term.value.clone() * term.weight)
+            .reduce(|sum, term| sum + term)
+            .unwrap_or_else(|| Tensor::zeros([1], &self.logits.device()))
+    }
+}
+
+/// What a model says of images without labels.
+#[derive(Debug, Clone)]
+pub struct Prediction {
+    /// `[N, K]`, before the softmax.
+    pub logits: Tensor<2>,
+    /// `[N, K·M]`, if the model has prototypes.
+    pub similarities: Option<Tensor<2>>,
+    /// The latents that were classified (the posterior means), `[N, L]`, if the model has such.
+    pub latents: Option<Tensor<2>>,
+}
+
+/// A classifier that the trainer can train.
+///
+/// Promises: `losses` gives the same names in the same order for every batch of a mode; each term is differentiable with
+/// respect to the parameters it concerns; results on `valid()` do not depend on the rest of the batch.
+pub trait Model {
+    /// The kind of model, as in a configuration's `type`.
+    fn kind(&self) -> &'static str;
+
+    /// Loss terms and logits of a batch.
+    fn losses(&self, batch: &Batch, mode: Mode) -> StepOutput;
+
+    /// Logits, similarities and latents of images `[N, C, H, W]`.
+    fn predict(&self, images: Tensor<4>) -> Prediction;
+
+    /// The images that the model takes.
+    fn image_shape(&self) -> ImageShape;
+
+    /// `K`.
+    fn classes(&self) -> usize;
+
+    /// The encoder, for explainers that walk its layers.
+    fn encoder(&self) -> &BoxEncoder;
+
+    /// The prototypes, if the model has such.
+    fn prototypes(&self) -> Option<PrototypeBank> {
+        None
+    }
+
+    /// Images `[N, C, H, W]` of latents `[N, L]`, if the model can decode.
+    fn decode(&self, latents: Tensor<2>) -> Option<Tensor<4>> {
+        let _ = latents;
+        None
+    }
+}
+
+crate::dyn_module!(
+    /// Any [`Model`], as a burn module.
+    BoxModel, ModelObject, Model
+);
+
+/// What a model has to fit: the data.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ModelSpec {
+    /// Images it takes.
+    pub image: ImageShape,
+    /// `K`, at least 2.
+    pub classes: usize,
+}
+
+/// A serialisable recipe for a model, found by its tag: `{"type": "<tag>", ...}`.
+#[typetag::serde(tag = "type")]
+pub trait ModelConfig: Debug + Send + Sync {
+    /// Builds the model with fresh weights drawn from `init`.
+    ///
+    /// # Errors
+    /// If the recipe does not fit `spec`.
+    fn build(&self, spec: &ModelSpec, init: &mut Initializer) -> Result<BoxModel>;
+
+    /// The name under which the model's figures are reported, such as the convention of its losses.
+    fn reported_as(&self) -> String;
+
+    /// The recipe with every default written out, as a run stores it.
+    ///
+    /// # Errors
+    /// If a value is contradictory or does not fit `spec`.
+    fn resolved(&self, spec: &ModelSpec) -> Result<Box<dyn ModelConfig>>;
+}

@@ -1,0 +1,5 @@
+//! Training.
+
+mod batch;
+
+pub use batch::{Batch, BatchSource, EpochBatches, HostBatch, InMemorySource};

@@ -1,0 +1,55 @@
+//! CIFAR-10 in its binary version.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use super::{check_limits, owned};
+use crate::{DataConfig, DataError, DataSearch, DataSplits, cifar, search};
+
+/// `cifar-10`: photographs of ten classes, 50,000 for training and 10,000 for testing, 3×32×32.
+///
+/// Reads `data_batch_1.bin` to `data_batch_5.bin` and `test_batch.bin`, and the class names from `batches.meta.txt` where
+/// that lies beside them.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Cifar10Config {
+    /// The folder of the files, instead of those that [`DataSearch`] names.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<PathBuf>,
+    /// Use at most the first so many training images.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub train_limit: Option<usize>,
+    /// Use at most the first so many test images.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub test_limit: Option<usize>,
+}
+
+#[typetag::serde(name = "cifar-10")]
+impl DataConfig for Cifar10Config {
+    fn load(&self, search: &DataSearch) -> Result<DataSplits, DataError> {
+        check_limits(self.train_limit, self.test_limit)?;
+        let mut wanted: Vec<Vec<String>> = (1..=5)
+            .map(|number| vec![format!("data_batch_{number}.bin")])
+            .collect();
+        wanted.push(vec!["test_batch.bin".to_string()]);
+        let folders = search.folders("cifar-10", self.path.as_deref());
+        let (folder, files) = search::find("cifar-10", &folders, &wanted)?;
+        let names = folder.join("batches.meta.txt");
+        let classes = if names.is_file() {
+            cifar::read_class_names(&names)?
+        } else {
+            owned(&cifar::CLASS_NAMES)
+        };
+        let (train, test) = files.split_at(files.len().saturating_sub(1));
+        let train = cifar::read_files(train, self.train_limit)?;
+        let test = cifar::read_files(test, self.test_limit)?;
+        let mut splits = DataSplits::from_memory("cifar-10", classes, train, test)?;
+        splits.folder = Some(folder);
+        Ok(splits)
+    }
+
+    fn boxed_clone(&self) -> Box<dyn DataConfig> {
+        Box::new(self.clone())
+    }
+}

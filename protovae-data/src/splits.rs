@@ -1,0 +1,99 @@
+//! A data set with its training and its test images.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use sha2::{Digest, Sha256};
+
+use crate::{DataError, Dataset, ImageShape, InMemoryDataset};
+
+/// A loaded data set.
+#[derive(Debug, Clone)]
+pub struct DataSplits {
+    /// The set's name, the `type` of its config.
+    pub name: String,
+    /// The names of the classes; a label is an index into them.
+    pub classes: Vec<String>,
+    /// The shape of every image of both splits.
+    pub shape: ImageShape,
+    /// The images to learn from.
+    pub train: Arc<dyn Dataset>,
+    /// The images to measure on.
+    pub test: Arc<dyn Dataset>,
+    /// SHA-256 in hexadecimal over what a training run sees of the set, see [`DataSplits::from_memory`].
+    pub digest: String,
+    /// The folder it was read from; none for an embedded set.
+    pub folder: Option<PathBuf>,
+}
+
+impl DataSplits {
+    /// Joins two splits in memory after checking that they fit each other and the classes.
+    ///
+    /// The digest is SHA-256 over, all numbers as little-endian u64: channels, height, width; then for `train` and for
+    /// `test` the number of images, every label, and every image's bytes. It sees neither file names nor compression, and
+    /// it does see limits, so equal digests mean equal images in equal order.
+    ///
+    /// # Errors
+    /// [`DataError::Setting`] for an empty split or differing shapes, [`DataError::LabelOutOfRange`] for a label without a
+    /// class.
+    pub fn from_memory(
+        name: impl Into<String>,
+        classes: Vec<String>,
+        train: InMemoryDataset,
+        test: InMemoryDataset,
+    ) -> Result<Self, DataError> {
+        let name = name.into();
+        let shape = train.shape();
+        if test.shape() != shape {
+            return Err(DataError::Setting {
+                key: "data",
+                reason: format!(
+                    "the training images of `{name}` are {shape}, its test images {}",
+                    test.shape()
+                ),
+            });
+        }
+        let mut hash = Sha256::new();
+        for number in [shape.channels, shape.height, shape.width] {
+            update(&mut hash, number);
+        }
+        for (split, set) in [("train", &train), ("test", &test)] {
+            if set.is_empty() {
+                return Err(DataError::Setting {
+                    key: "data",
+                    reason: format!("`{name}` has no {split} images"),
+                });
+            }
+            update(&mut hash, set.len());
+            for index in 0..set.len() {
+                let label = set.label(index)?;
+                if label >= classes.len() {
+                    return Err(DataError::LabelOutOfRange {
+                        path: PathBuf::from(format!("{name} ({split})")),
+                        index,
+                        label,
+                        classes: classes.len(),
+                    });
+                }
+                update(&mut hash, label);
+            }
+            for index in 0..set.len() {
+                hash.update(set.bytes(index)?);
+            }
+        }
+        let digest = hash.finalize();
+        Ok(Self {
+            name,
+            classes,
+            shape,
+            train: Arc::new(train),
+            test: Arc::new(test),
+            digest: digest.iter().map(|byte| format!("{byte:02x}")).collect(),
+            folder: None,
+        })
+    }
+}
+
+fn update(hash: &mut Sha256, number: usize) {
+    hash.update((number as u64).to_le_bytes());
+}
