@@ -45,7 +45,10 @@ pub fn mixture_weights(
         }
     };
     // Similarities are positive; the bound only guards a row in which all are left out or underflow.
-    let sum = kept.clone().sum_dim(1).clamp_min(f64::from(f32::MIN_POSITIVE));
+    let sum = kept
+        .clone()
+        .sum_dim(1)
+        .clamp_min(f64::from(f32::MIN_POSITIVE));
     kept / sum
 }
 
@@ -92,7 +95,9 @@ pub fn vae_loss_in_full(inputs: MixtureInputs) -> Tensor<1> {
         .reshape([samples, classes, per_class]);
     let errors = reconstruction_errors(inputs.images, inputs.reconstructions, Reduction::Sum)
         .reshape([samples, 1, 1]);
-    (weights * (divergences + errors)).sum().div_scalar(samples as f64)
+    (weights * (divergences + errors))
+        .sum()
+        .div_scalar(samples as f64)
 }
 
 /// `L_VAE` as Eq. 5 writes it (with the sign that makes it −ELBO): the reconstruction error plus the own-class mixture of

@@ -87,7 +87,9 @@ impl ProtoVaeConfig {
                 };
                 return Err(Error::config(
                     "model.prototypes",
-                    format!("{total} prototypes cannot be shared by {classes} classes; {near} divisible"),
+                    format!(
+                        "{total} prototypes cannot be shared by {classes} classes; {near} divisible"
+                    ),
                 ));
             }
             Some(total) => Some(total / classes),

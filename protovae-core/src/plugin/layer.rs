@@ -81,12 +81,9 @@ impl LayerView {
                     x * scale.clone().reshape(shape) + shift.clone().reshape(shape),
                 ))
             }
-            (Self::AvgPool2d { kernel, stride }, Activation::Maps(x)) => {
-                Some(Activation::Maps(avg_pool2d(
-                    x,
-                    AvgPoolOptions::new(*kernel).with_stride(*stride),
-                )))
-            }
+            (Self::AvgPool2d { kernel, stride }, Activation::Maps(x)) => Some(Activation::Maps(
+                avg_pool2d(x, AvgPoolOptions::new(*kernel).with_stride(*stride)),
+            )),
             (Self::Flatten, Activation::Maps(x)) => Some(Activation::Flat(x.flatten(1, 3))),
             (Self::Linear { weight, bias }, Activation::Flat(x)) => {
                 let y = x.matmul(weight.clone());
