@@ -1,0 +1,176 @@
+//! Checkpoints: complete or absent, and enough to go on exactly where they were made.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use burn::module::Module;
+use burn::optim::ModuleOptimizer;
+use serde::{Deserialize, Serialize};
+
+use super::RunDirectory;
+use super::files::{digest, sync_directory, sync_file, write_atomically};
+use super::metrics::Sums;
+use crate::error::{Error, Result};
+use crate::model::BoxModel;
+
+const STATE: &str = "state.json";
+const MODEL: &str = "model.bpk";
+const OPTIMIZER: &str = "optimizer.bpk";
+const WRITING: &str = ".writing-";
+
+/// Where a run stood; everything else that a step depends on is a pure function of this and the configuration.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct TrainingState {
+    /// Epochs completed.
+    pub(crate) epoch: usize,
+    /// Steps of the current epoch completed.
+    pub(crate) step_in_epoch: usize,
+    /// Steps since the beginning of the run.
+    pub(crate) step: usize,
+    /// Sums over the current epoch.
+    pub(crate) sums: Sums,
+    /// Bytes of `metrics.jsonl` that belong to this state.
+    pub(crate) metrics_bytes: u64,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct StateFile {
+    version: String,
+    /// SHA-256 of the other files, so that damage is found before burn reads them.
+    files: BTreeMap<String, String>,
+    training: TrainingState,
+}
+
+fn name(step: usize) -> String {
+    format!("step-{step:09}")
+}
+
+/// Complete checkpoints of a run, oldest first.
+fn list(run: &RunDirectory) -> Result<Vec<PathBuf>> {
+    let folder = run.checkpoints();
+    let mut found = Vec::new();
+    for entry in fs::read_dir(&folder).map_err(Error::io("read", &folder))? {
+        let path = entry.map_err(Error::io("read", &folder))?.path();
+        let named = path
+            .file_name()
+            .and_then(|name| name.to_str())
+            .is_some_and(|name| name.starts_with("step-"));
+        if named && path.join(STATE).is_file() {
+            found.push(path);
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+/// The newest complete checkpoint, if there is one.
+pub fn newest_checkpoint(run: &RunDirectory) -> Result<Option<PathBuf>> {
+    Ok(list(run)?.pop())
+}
+
+/// Removes what a killed process left half written.
+pub(crate) fn remove_unfinished(run: &RunDirectory) -> Result<()> {
+    for folder in [run.path().to_path_buf(), run.checkpoints()] {
+        for entry in fs::read_dir(&folder).map_err(Error::io("read", &folder))? {
+            let path = entry.map_err(Error::io("read", &folder))?.path();
+            let unfinished = path
+                .file_name()
+                .and_then(|name| name.to_str())
+                .is_some_and(|name| name.starts_with(WRITING));
+            if unfinished {
+                let removed = if path.is_dir() {
+                    fs::remove_dir_all(&path)
+                } else {
+                    fs::remove_file(&path)
+                };
+                removed.map_err(Error::io("remove", &path))?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Writes a checkpoint beside its place, makes it durable, moves it there, and removes all but the newest `keep`.
+pub(crate) fn save(
+    run: &RunDirectory,
+    state: &TrainingState,
+    model: &BoxModel,
+    optimizer: &ModuleOptimizer,
+    keep: usize,
+) -> Result<PathBuf> {
+    let place = run.checkpoints().join(name(state.step));
+    let beside = run
+        .checkpoints()
+        .join(format!("{WRITING}{}", name(state.step)));
+    if beside.exists() {
+        fs::remove_dir_all(&beside).map_err(Error::io("remove", &beside))?;
+    }
+    fs::create_dir_all(&beside).map_err(Error::io("create", &beside))?;
+    let record = |what: &Path, error: &dyn std::fmt::Display| Error::damaged(what, error);
+    let model_path = beside.join(MODEL);
+    // `valid` brings running statistics that lag behind up to date, also in plugins that use burn's own layers.
+    model
+        .valid()
+        .save_file(&model_path)
+        .map_err(|error| record(&model_path, &error))?;
+    let optimizer_path = beside.join(OPTIMIZER);
+    optimizer
+        .save(&optimizer_path)
+        .map_err(|error| record(&optimizer_path, &error))?;
+    let mut files = BTreeMap::new();
+    for name in [MODEL, OPTIMIZER] {
+        let path = beside.join(name);
+        sync_file(&path)?;
+        files.insert(name.to_string(), digest(&path)?);
+    }
+    let file = StateFile {
+        version: env!("CARGO_PKG_VERSION").to_string(),
+        files,
+        training: state.clone(),
+    };
+    let state_path = beside.join(STATE);
+    let text = serde_json::to_vec_pretty(&file).map_err(|error| record(&state_path, &error))?;
+    write_atomically(&state_path, &text)?;
+    sync_directory(&beside)?;
+    if place.exists() {
+        fs::remove_dir_all(&place).map_err(Error::io("remove", &place))?;
+    }
+    fs::rename(&beside, &place).map_err(Error::io("write", &place))?;
+    sync_directory(&run.checkpoints())?;
+    let all = list(run)?;
+    for old in &all[..all.len().saturating_sub(keep.max(1))] {
+        fs::remove_dir_all(old).map_err(Error::io("remove", old))?;
+    }
+    Ok(place)
+}
+
+/// Reads a checkpoint into a model and an optimizer built from the run's configuration.
+pub(crate) fn load(
+    path: &Path,
+    model: BoxModel,
+    optimizer: ModuleOptimizer,
+) -> Result<(TrainingState, BoxModel, ModuleOptimizer)> {
+    let state_path = path.join(STATE);
+    let text = fs::read(&state_path).map_err(Error::io("read", &state_path))?;
+    let file: StateFile =
+        serde_json::from_slice(&text).map_err(|error| Error::damaged(&state_path, error))?;
+    for name in [MODEL, OPTIMIZER] {
+        let part = path.join(name);
+        if file.files.get(name) != Some(&digest(&part)?) {
+            return Err(Error::damaged(
+                part,
+                "is not what was written there; remove this checkpoint to go on from an older one",
+            ));
+        }
+    }
+    let model = model
+        .try_load_file(path.join(MODEL))
+        .map_err(|error| Error::damaged(path.join(MODEL), error))?;
+    let optimizer = optimizer
+        .load(path.join(OPTIMIZER))
+        .map_err(|error| Error::damaged(path.join(OPTIMIZER), error))?;
+    Ok((file.training, model, optimizer))
+}

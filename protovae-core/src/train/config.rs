@@ -1,0 +1,90 @@
+//! Settings of the trainer.
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+
+/// How a model is trained. The defaults are the paper's (Table 2, MNIST).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TrainingConfig {
+    /// Passes over the training set; default 10.
+    pub epochs: usize,
+    /// Samples a step; default 128.
+    pub batch_size: usize,
+    /// Adam's rate, constant; default 0.001.
+    pub learning_rate: f64,
+    /// Adam's first decay; default 0.9.
+    pub beta_1: f64,
+    /// Adam's second decay; default 0.999.
+    pub beta_2: f64,
+    /// Adam's epsilon; default 1e-8.
+    pub adam_epsilon: f64,
+    /// A line in `metrics.jsonl` every so many steps; default 50.
+    pub log_every: usize,
+    /// A checkpoint every so many steps besides the one at each epoch's end; 0, the default, for none.
+    pub checkpoint_every: usize,
+    /// Checkpoints kept; default 2, at least 1.
+    pub keep_checkpoints: usize,
+    /// Threads that prepare batches, 0 for none; the result does not depend on it. Default 1.
+    pub loader_threads: usize,
+    /// Ends each epoch and each evaluation after so many batches; for trying a configuration out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_batches: Option<usize>,
+}
+
+impl Default for TrainingConfig {
+    fn default() -> Self {
+        Self {
+            epochs: 10,
+            batch_size: 128,
+            learning_rate: 1e-3,
+            beta_1: 0.9,
+            beta_2: 0.999,
+            adam_epsilon: 1e-8,
+            log_every: 50,
+            checkpoint_every: 0,
+            keep_checkpoints: 2,
+            loader_threads: 1,
+            max_batches: None,
+        }
+    }
+}
+
+impl TrainingConfig {
+    /// Checks the ranges; `key` is the path of this config, for the message.
+    ///
+    /// # Errors
+    /// [`Error::Config`] naming the first value out of range.
+    pub fn check(&self, key: &str) -> Result<()> {
+        let fail = |name: &str, reason: String| Err(Error::config(format!("{key}.{name}"), reason));
+        for (name, value, highest) in [
+            ("epochs", self.epochs, 1_000_000),
+            ("batch_size", self.batch_size, 1 << 20),
+            ("log_every", self.log_every, usize::MAX),
+            ("keep_checkpoints", self.keep_checkpoints, usize::MAX),
+            ("max_batches", self.max_batches.unwrap_or(1), usize::MAX),
+        ] {
+            if value == 0 || value > highest {
+                return fail(name, format!("must lie between 1 and {highest}, not {value}"));
+            }
+        }
+        if self.loader_threads > 1024 {
+            return fail("loader_threads", "must be at most 1024".to_string());
+        }
+        for (name, value) in [
+            ("learning_rate", self.learning_rate),
+            ("adam_epsilon", self.adam_epsilon),
+        ] {
+            if !(value.is_finite() && value > 0.0) {
+                return fail(name, format!("must be a positive number, not {value}"));
+            }
+        }
+        for (name, value) in [("beta_1", self.beta_1), ("beta_2", self.beta_2)] {
+            if !(0.0..1.0).contains(&value) {
+                return fail(name, format!("must be at least 0 and below 1, not {value}"));
+            }
+        }
+        Ok(())
+    }
+}

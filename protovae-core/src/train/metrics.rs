@@ -1,0 +1,211 @@
+//! What training and evaluation report.
+
+use std::collections::BTreeMap;
+
+use burn::tensor::{ElementConversion, Tensor};
+use serde::{Deserialize, Serialize};
+
+use super::health::PrototypeHealth;
+use crate::error::{Error, Result};
+use crate::model::StepOutput;
+use crate::train::Batch;
+
+/// Accuracy and losses over some samples.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Figures {
+    /// Samples seen.
+    pub samples: u64,
+    /// Share of samples whose largest logit is their label's, in `[0, 1]`.
+    pub accuracy: f64,
+    /// The weighted sum of the terms, averaged over samples.
+    pub loss: f64,
+    /// Each term without its weight, averaged over samples.
+    pub terms: BTreeMap<String, f64>,
+}
+
+/// A line of `metrics.jsonl`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum MetricsLine {
+    /// The latest training step, every `log_every` steps.
+    Step {
+        /// Epoch, from 1.
+        epoch: usize,
+        /// Step since the beginning of the run, from 1.
+        step: usize,
+        /// Of this step's batch.
+        figures: Figures,
+    },
+    /// The end of an epoch.
+    Epoch(EpochRecord),
+}
+
+/// What is known at the end of an epoch.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct EpochRecord {
+    /// Epoch, from 1.
+    pub epoch: usize,
+    /// Steps since the beginning of the run.
+    pub step: usize,
+    /// Averages over the epoch's training batches, each as it was trained on.
+    pub train: Figures,
+    /// On the test set, after the epoch.
+    pub test: Figures,
+    /// The state of the prototypes on the test set, if the model has such.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub prototypes: Option<PrototypeHealth>,
+    /// What a user should look at.
+    pub warnings: Vec<String>,
+    /// Wall-clock time; the only part of a line that two equal runs do not share.
+    pub timing: Timing,
+}
+
+/// Wall-clock time of an epoch.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+pub struct Timing {
+    /// Seconds of the training part, in this process (a resumed epoch counts from its resumption).
+    pub train_seconds: f64,
+    /// Seconds of the evaluation.
+    pub test_seconds: f64,
+    /// Seconds the trainer waited for batches.
+    pub waited_seconds: f64,
+    /// Training images a second.
+    pub images_per_second: f64,
+}
+
+/// Sums from which [`Figures`] are made; kept in checkpoints, so that a resumed epoch reports what an uninterrupted one does.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Sums {
+    samples: u64,
+    correct: u64,
+    loss: f64,
+    terms: BTreeMap<String, f64>,
+}
+
+/// The figures of one batch, still on the device: `[total, terms.., correct]`.
+#[derive(Debug)]
+pub(crate) struct DeviceFigures {
+    pub(crate) step: usize,
+    samples: usize,
+    names: Vec<&'static str>,
+    values: Tensor<1>,
+}
+
+/// The figures of one batch in host memory.
+#[derive(Debug, Clone)]
+pub(crate) struct BatchFigures {
+    pub(crate) step: usize,
+    samples: usize,
+    names: Vec<&'static str>,
+    values: Vec<f32>,
+}
+
+impl DeviceFigures {
+    pub(crate) fn new(step: usize, batch: &Batch, output: &StepOutput, total: Tensor<1>) -> Self {
+        let predicted = output.logits.clone().argmax(1).flatten::<1>(0, 1);
+        let correct = predicted.equal(batch.labels.clone()).int().sum().float();
+        let mut values = vec![total];
+        values.extend(output.terms.iter().map(|term| term.value.clone()));
+        values.push(correct);
+        Self {
+            step,
+            samples: batch.indices.len(),
+            names: output.terms.iter().map(|term| term.name).collect(),
+            // Detached, or each step's graph would live until the next fetch.
+            values: Tensor::cat(values, 0).without_autodiff(),
+        }
+    }
+
+    /// Fetches many batches' figures with one transfer.
+    pub(crate) fn fetch(pending: &mut Vec<Self>) -> Vec<BatchFigures> {
+        let taken = std::mem::take(pending);
+        if taken.is_empty() {
+            return Vec::new();
+        }
+        let widths: Vec<usize> = taken.iter().map(|one| one.names.len() + 2).collect();
+        let all: Vec<f32> = Tensor::cat(taken.iter().map(|one| one.values.clone()).collect(), 0)
+            .into_data()
+            .iter::<f32>()
+            .collect();
+        let mut rest = all.as_slice();
+        taken
+            .into_iter()
+            .zip(widths)
+            .map(|(one, width)| {
+                let (values, tail) = rest.split_at(width.min(rest.len()));
+                rest = tail;
+                BatchFigures {
+                    step: one.step,
+                    samples: one.samples,
+                    names: one.names,
+                    values: values.to_vec(),
+                }
+            })
+            .collect()
+    }
+}
+
+impl BatchFigures {
+    fn loss(&self) -> f32 {
+        self.values.first().copied().unwrap_or(f32::NAN)
+    }
+
+    fn terms(&self) -> impl Iterator<Item = (&'static str, f32)> + '_ {
+        self.names
+            .iter()
+            .zip(self.values.iter().skip(1))
+            .map(|(name, value)| (*name, *value))
+    }
+
+    fn correct(&self) -> u64 {
+        self.values.last().copied().unwrap_or(0.0).elem::<u64>()
+    }
+
+    /// Fails if the loss or a term is NaN or infinite.
+    pub(crate) fn check_finite(&self, epoch: usize, last_good: &str) -> Result<()> {
+        if self.loss().is_finite() && self.terms().all(|(_, value)| value.is_finite()) {
+            return Ok(());
+        }
+        let mut terms = vec![format!("loss {}", self.loss())];
+        terms.extend(self.terms().map(|(name, value)| format!("{name} {value}")));
+        Err(Error::NotFinite {
+            epoch,
+            step: self.step,
+            terms: terms.join(", "),
+            checkpoint: last_good.to_string(),
+        })
+    }
+
+    pub(crate) fn figures(&self) -> Figures {
+        let mut sums = Sums::default();
+        sums.add(self);
+        sums.figures()
+    }
+}
+
+impl Sums {
+    pub(crate) fn add(&mut self, batch: &BatchFigures) {
+        let samples = batch.samples as f64;
+        self.samples += batch.samples as u64;
+        self.correct += batch.correct();
+        self.loss += f64::from(batch.loss()) * samples;
+        for (name, value) in batch.terms() {
+            *self.terms.entry(name.to_string()).or_default() += f64::from(value) * samples;
+        }
+    }
+
+    pub(crate) fn figures(&self) -> Figures {
+        let samples = self.samples.max(1) as f64;
+        Figures {
+            samples: self.samples,
+            accuracy: self.correct as f64 / samples,
+            loss: self.loss / samples,
+            terms: self
+                .terms
+                .iter()
+                .map(|(name, sum)| (name.clone(), sum / samples))
+                .collect(),
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! `model.safetensors`: weights, and everything needed to use them, in one file without code in it.
+
+use std::fs::{self, File};
+use std::io::Read;
+use std::path::Path;
+
+use burn::module::Module;
+use burn::store::{ModuleSnapshot, SafetensorsStore};
+use burn::tensor::Device;
+use serde::{Deserialize, Serialize};
+
+use super::files::write_atomically;
+use crate::error::{Error, Result};
+use crate::image_shape::ImageShape;
+use crate::model::{BoxModel, ModelConfig, ModelSpec};
+use crate::random::Initializer;
+
+/// The key of the card in the header's metadata.
+const CARD_KEY: &str = "protovae";
+
+/// Version of the card; files with a higher one are refused.
+const FORMAT: u32 = 1;
+
+/// A header may be this long at most; ours are a few kilobytes.
+const LONGEST_HEADER: u64 = 16 << 20;
+
+/// What a model file says of itself.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ModelCard {
+    /// Version of this card's format.
+    pub format: u32,
+    /// Version of the crate that wrote the file.
+    pub version: String,
+    /// The model's recipe, fully resolved.
+    pub model: serde_json::Value,
+    /// The name under which its figures are reported, such as the convention of the losses.
+    pub reported_as: String,
+    /// Images it takes.
+    pub image: ImageShape,
+    /// The pixel value that black (0) becomes and the one that white (255) becomes.
+    pub normalisation: [f64; 2],
+    /// A name for each class.
+    pub class_names: Vec<String>,
+    /// The data set it was trained on.
+    pub data: String,
+    /// SHA-256 over that data set's shape, labels and pixels.
+    pub data_digest: String,
+    /// The run's seed.
+    pub seed: u64,
+    /// Epochs trained.
+    pub epochs: usize,
+}
+
+impl ModelCard {
+    /// A card of this crate's version.
+    pub fn new(model: serde_json::Value, reported_as: String, image: ImageShape) -> Self {
+        Self {
+            format: FORMAT,
+            version: env!("CARGO_PKG_VERSION").to_string(),
+            model,
+            reported_as,
+            image,
+            normalisation: [-1.0, 1.0],
+            class_names: Vec::new(),
+            data: String::new(),
+            data_digest: String::new(),
+            seed: 0,
+            epochs: 0,
+        }
+    }
+}
+
+/// Writes model and card; the same model and card give the same bytes.
+///
+/// # Errors
+/// [`Error::Io`], or [`Error::Damaged`] if a tensor cannot be written.
+pub fn save_model(path: &Path, model: &BoxModel, card: &ModelCard) -> Result<()> {
+    let card = serde_json::to_string(card).map_err(|error| Error::damaged(path, error))?;
+    // One metadata key only: safetensors writes several in the order of a randomly seeded hash map.
+    let mut store = SafetensorsStore::from_bytes(None)
+        .clear_metadata()
+        .metadata(CARD_KEY, card);
+    // `valid` first, which brings running statistics up to date.
+    model
+        .valid()
+        .save_into(&mut store)
+        .map_err(|error| Error::damaged(path, error))?;
+    let bytes = store
+        .get_bytes()
+        .map_err(|error| Error::damaged(path, error))?;
+    write_atomically(path, &bytes)
+}
+
+/// Reads the card of a model file without its weights.
+///
+/// # Errors
+/// [`Error::Io`]; [`Error::Damaged`] for a file that is not one of ours.
+pub fn read_card(path: &Path) -> Result<ModelCard> {
+    let mut file = File::open(path).map_err(Error::io("read", path))?;
+    let whole = file.metadata().map_err(Error::io("read", path))?.len();
+    let mut length = [0u8; 8];
+    file.read_exact(&mut length)
+        .map_err(|_| Error::damaged(path, "is too short to be a safetensors file"))?;
+    let length = u64::from_le_bytes(length);
+    if length > LONGEST_HEADER || length.saturating_add(8) > whole {
+        return Err(Error::damaged(
+            path,
+            format!("is no safetensors file, or a truncated one ({whole} bytes, header of {length})"),
+        ));
+    }
+    let mut header = vec![0u8; length as usize];
+    file.read_exact(&mut header)
+        .map_err(Error::io("read", path))?;
+    let header: serde_json::Value =
+        serde_json::from_slice(&header).map_err(|error| Error::damaged(path, error))?;
+    let card = header
+        .get("__metadata__")
+        .and_then(|metadata| metadata.get(CARD_KEY))
+        .and_then(serde_json::Value::as_str)
+        .ok_or_else(|| {
+            Error::damaged(path, "is a safetensors file, but not a protovae model (no card)")
+        })?;
+    let card: ModelCard =
+        serde_json::from_str(card).map_err(|error| Error::damaged(path, error))?;
+    if card.format > FORMAT {
+        return Err(Error::damaged(
+            path,
+            format!("has format {}, this version reads up to {FORMAT}", card.format),
+        ));
+    }
+    Ok(card)
+}
+
+/// Reads a model for evaluation on `device` (which is without autodiff).
+///
+/// # Errors
+/// [`Error::Io`]; [`Error::Damaged`] if the file is not a model, names a plugin that is not linked in, or lacks tensors.
+pub fn load_model(path: &Path, device: &Device) -> Result<(BoxModel, ModelCard)> {
+    let card = read_card(path)?;
+    let config: Box<dyn ModelConfig> = serde_json::from_value(card.model.clone())
+        .map_err(|error| Error::damaged(path, format!("its model cannot be built: {error}")))?;
+    let spec = ModelSpec {
+        image: card.image,
+        classes: card.class_names.len(),
+    };
+    let mut init = Initializer::new(card.seed, device);
+    let mut model = config.build(&spec, &mut init)?;
+    let bytes = fs::read(path).map_err(Error::io("read", path))?;
+    let mut store = SafetensorsStore::from_bytes(Some(bytes));
+    let applied = model
+        .load_from(&mut store)
+        .map_err(|error| Error::damaged(path, error))?;
+    if !applied.missing.is_empty() || !applied.unused.is_empty() || !applied.errors.is_empty() {
+        return Err(Error::damaged(
+            path,
+            format!(
+                "does not fit its own card: missing {:?}, unused {:?}, errors {:?}",
+                applied.missing, applied.unused, applied.errors
+            ),
+        ));
+    }
+    Ok((model.valid(), card))
+}

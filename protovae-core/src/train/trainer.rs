@@ -1,0 +1,310 @@
+//! The training loop.
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use burn::module::Module;
+use burn::optim::{AdamConfig, GradientsParams, ModuleOptimizer};
+use burn::tensor::Device;
+
+use super::checkpoint::{self, TrainingState};
+use super::evaluate::evaluate;
+use super::metrics::{DeviceFigures, EpochRecord, MetricsLine, Sums, Timing};
+use super::run_directory::MetricsLog;
+use super::{Batch, BatchSource, RunDirectory, TrainingConfig};
+use crate::error::Result;
+use crate::model::{BoxModel, Mode};
+
+/// What happens while training, for progress displays.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Event<'a> {
+    /// Training begins or goes on.
+    Started {
+        /// Epochs in all.
+        epochs: usize,
+        /// Steps an epoch.
+        steps: usize,
+        /// Epochs already done.
+        epoch: usize,
+        /// Steps of the current epoch already done.
+        step_in_epoch: usize,
+        /// The checkpoint from which it goes on.
+        checkpoint: Option<PathBuf>,
+    },
+    /// A step is done.
+    Step {
+        /// Epoch, from 1.
+        epoch: usize,
+        /// Step of the epoch, from 1.
+        step_in_epoch: usize,
+        /// Samples in it.
+        samples: usize,
+    },
+    /// A metrics line was written.
+    Metrics(&'a MetricsLine),
+    /// The test set is being evaluated.
+    Evaluating {
+        /// Epoch, from 1.
+        epoch: usize,
+    },
+}
+
+/// Watches a training run.
+pub trait Observer {
+    /// Something happened.
+    fn event(&mut self, event: &Event<'_>);
+}
+
+/// An observer that does nothing.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Silent;
+
+impl Observer for Silent {
+    fn event(&mut self, _event: &Event<'_>) {}
+}
+
+/// Everything a training run needs besides the model.
+#[allow(missing_debug_implementations)]
+pub struct Trainer<'a> {
+    /// Its settings, checked.
+    pub config: &'a TrainingConfig,
+    /// The run's seed, on which the noise depends.
+    pub seed: u64,
+    /// The device of the model's parameters, with autodiff.
+    pub device: &'a Device,
+    /// Training batches.
+    pub train: &'a dyn BatchSource,
+    /// Test batches.
+    pub test: &'a dyn BatchSource,
+    /// Names for warnings; may be empty.
+    pub class_names: &'a [String],
+    /// Where metrics and checkpoints go; `None` keeps nothing.
+    pub run: Option<&'a RunDirectory>,
+    /// Who watches.
+    pub observer: &'a mut dyn Observer,
+}
+
+/// A trained model and its last figures.
+#[derive(Debug)]
+pub struct Trained {
+    /// In evaluation mode.
+    pub model: BoxModel,
+    /// The record of the last epoch; `None` if a resumed run was already complete.
+    pub last: Option<EpochRecord>,
+}
+
+/// The parts of a run that change from step to step.
+struct Progress {
+    model: BoxModel,
+    optimizer: ModuleOptimizer,
+    state: TrainingState,
+    log: Option<MetricsLog>,
+    pending: Vec<DeviceFigures>,
+    last_good: String,
+}
+
+impl Trainer<'_> {
+    /// Trains `model`, built with fresh weights from the run's configuration.
+    ///
+    /// With `resume`, goes on from the run directory's newest complete checkpoint (from the beginning if there is none)
+    /// and ends with what an uninterrupted run ends with, bit for bit, on the same device with the same number of threads.
+    ///
+    /// # Errors
+    /// [`Error::NotFinite`](crate::Error::NotFinite) if a loss is no longer finite; errors of the data and the file system.
+    pub fn fit(&mut self, model: BoxModel, resume: bool) -> Result<Trained> {
+        let mut progress = self.begin(model, resume)?;
+        let mut last = None;
+        while progress.state.epoch < self.config.epochs {
+            last = Some(self.epoch(&mut progress)?);
+        }
+        Ok(Trained {
+            model: progress.model.valid(),
+            last,
+        })
+    }
+
+    fn optimizer(&self) -> ModuleOptimizer {
+        AdamConfig::new()
+            .with_beta_1(self.config.beta_1 as f32)
+            .with_beta_2(self.config.beta_2 as f32)
+            .with_epsilon(self.config.adam_epsilon as f32)
+            .init()
+    }
+
+    fn begin(&mut self, model: BoxModel, resume: bool) -> Result<Progress> {
+        let mut checkpoint = None;
+        if let (Some(run), true) = (self.run, resume) {
+            checkpoint::remove_unfinished(run)?;
+            checkpoint = checkpoint::newest_checkpoint(run)?;
+        }
+        let (state, model, optimizer) = match &checkpoint {
+            Some(path) => checkpoint::load(path, model, self.optimizer())?,
+            None => (TrainingState::default(), model, self.optimizer()),
+        };
+        let log = match self.run {
+            Some(run) => Some(run.open_metrics(state.metrics_bytes)?),
+            None => None,
+        };
+        self.observer.event(&Event::Started {
+            epochs: self.config.epochs,
+            steps: self.steps(),
+            epoch: state.epoch,
+            step_in_epoch: state.step_in_epoch,
+            checkpoint: checkpoint.clone(),
+        });
+        Ok(Progress {
+            model,
+            optimizer,
+            state,
+            log,
+            pending: Vec::new(),
+            last_good: describe_checkpoint(checkpoint.as_ref()),
+        })
+    }
+
+    fn steps(&self) -> usize {
+        let all = self.train.batches();
+        self.config.max_batches.map_or(all, |limit| limit.min(all))
+    }
+
+    fn epoch(&mut self, progress: &mut Progress) -> Result<EpochRecord> {
+        let epoch = progress.state.epoch + 1;
+        let begun = Instant::now();
+        let mut samples = 0usize;
+        let first = progress.state.step_in_epoch;
+        let mut batches = self.train.epoch(progress.state.epoch as u64, first)?;
+        for _ in first..self.steps() {
+            let Some(host) = batches.next() else { break };
+            samples += self.step(progress, host?)?;
+        }
+        let waited_seconds = batches.waited().as_secs_f64();
+        drop(batches);
+        self.flush(progress)?;
+        let train_seconds = begun.elapsed().as_secs_f64();
+
+        self.observer.event(&Event::Evaluating { epoch });
+        let begun = Instant::now();
+        let test = evaluate(
+            &progress.model,
+            self.test,
+            self.config.max_batches,
+            self.device,
+        )?;
+        let warnings = test
+            .prototypes
+            .as_ref()
+            .map(|health| health.warnings(self.class_names))
+            .unwrap_or_default();
+        let record = EpochRecord {
+            epoch,
+            step: progress.state.step,
+            train: progress.state.sums.figures(),
+            test: test.figures,
+            prototypes: test.prototypes,
+            warnings,
+            timing: Timing {
+                train_seconds,
+                test_seconds: begun.elapsed().as_secs_f64(),
+                waited_seconds,
+                images_per_second: samples as f64 / train_seconds.max(f64::MIN_POSITIVE),
+            },
+        };
+        self.write(progress, MetricsLine::Epoch(record.clone()))?;
+        progress.state.epoch = epoch;
+        progress.state.step_in_epoch = 0;
+        progress.state.sums = Sums::default();
+        self.checkpoint(progress)?;
+        Ok(record)
+    }
+
+    /// One optimisation step; gives the number of samples in it.
+    fn step(&mut self, progress: &mut Progress, host: super::HostBatch) -> Result<usize> {
+        let state = &mut progress.state;
+        let batch = Batch::new(
+            host,
+            progress.model.image_shape(),
+            progress.model.classes(),
+            self.seed,
+            state.epoch as u64,
+            self.device,
+        )?;
+        let samples = batch.indices.len();
+        let output = progress.model.losses(&batch, Mode::Training);
+        let total = output.total();
+        state.step += 1;
+        state.step_in_epoch += 1;
+        progress
+            .pending
+            .push(DeviceFigures::new(state.step, &batch, &output, total.clone()));
+        let gradients = GradientsParams::from_grads(total.backward(), &progress.model);
+        let model = progress.model.clone();
+        progress.model = progress
+            .optimizer
+            .step(self.config.learning_rate, model, gradients);
+        let (step, step_in_epoch) = (state.step, state.step_in_epoch);
+        self.observer.event(&Event::Step {
+            epoch: progress.state.epoch + 1,
+            step_in_epoch,
+            samples,
+        });
+        if step.is_multiple_of(self.config.log_every) {
+            self.flush(progress)?;
+        }
+        let every = self.config.checkpoint_every;
+        if every > 0 && step.is_multiple_of(every) && step_in_epoch < self.steps() {
+            self.flush(progress)?;
+            self.checkpoint(progress)?;
+        }
+        Ok(samples)
+    }
+
+    /// Fetches the figures of all steps since the last time; the only place where the loop waits for the device.
+    fn flush(&mut self, progress: &mut Progress) -> Result<()> {
+        let epoch = progress.state.epoch + 1;
+        for figures in DeviceFigures::fetch(&mut progress.pending) {
+            figures.check_finite(epoch, &progress.last_good)?;
+            progress.state.sums.add(&figures);
+            if figures.step.is_multiple_of(self.config.log_every) {
+                let line = MetricsLine::Step {
+                    epoch,
+                    step: figures.step,
+                    figures: figures.figures(),
+                };
+                self.write(progress, line)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn write(&mut self, progress: &mut Progress, line: MetricsLine) -> Result<()> {
+        if let Some(log) = &mut progress.log {
+            log.append(&line)?;
+        }
+        self.observer.event(&Event::Metrics(&line));
+        Ok(())
+    }
+
+    fn checkpoint(&mut self, progress: &mut Progress) -> Result<()> {
+        let (Some(run), Some(log)) = (self.run, &mut progress.log) else {
+            return Ok(());
+        };
+        progress.state.metrics_bytes = log.sync()?;
+        let path = checkpoint::save(
+            run,
+            &progress.state,
+            &progress.model,
+            &progress.optimizer,
+            self.config.keep_checkpoints,
+        )?;
+        progress.last_good = describe_checkpoint(Some(&path));
+        Ok(())
+    }
+}
+
+fn describe_checkpoint(path: Option<&PathBuf>) -> String {
+    match path {
+        Some(path) => format!("the last good checkpoint is {}", path.display()),
+        None => "there is no checkpoint yet; try a lower training.learning_rate".to_string(),
+    }
+}
