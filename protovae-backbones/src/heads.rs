@@ -1,0 +1,173 @@
+//! Heads: prototypes with their similarities, and the plain linear classifier of the black box.
+
+use burn::module::{Module, Param};
+use burn::tensor::Tensor;
+use protovae_core::loss::{Distance, distances, similarity};
+use protovae_core::plugin::{
+    BoxHead, HeadConfig, HeadOutput, HeadSpec, PrototypeBank, PrototypeHead,
+};
+use protovae_core::random::Initializer;
+use protovae_core::{Error, Result};
+use serde::{Deserialize, Serialize};
+
+use crate::check;
+use crate::layers::Linear;
+
+/// Initial weight of a similarity for the class of its prototype.
+const OWN_CLASS: f32 = 1.0;
+/// Initial weight of a similarity for every other class.
+const OTHER_CLASS: f32 = -0.5;
+
+/// The paper's head: similarities to `M` prototypes of each of `K` classes, and logits linear in them.
+#[derive(Module, Debug)]
+pub struct PrototypeClassifier {
+    /// `[K·M, L]`, class by class.
+    prototypes: Param<Tensor<2>>,
+    /// `[K, K·M]`.
+    class_weights: Param<Tensor<2>>,
+    classes: usize,
+    per_class: usize,
+    #[module(skip)]
+    distance: Distance,
+    similarity_epsilon: f64,
+}
+
+impl PrototypeHead for PrototypeClassifier {
+    fn classify(&self, latents: Tensor<2>) -> HeadOutput {
+        let apart = distances(latents, self.prototypes.val(), self.distance);
+        let similarities = similarity(apart, self.similarity_epsilon);
+        HeadOutput {
+            logits: similarities
+                .clone()
+                .matmul(self.class_weights.val().transpose()),
+            similarities: Some(similarities),
+        }
+    }
+
+    fn prototypes(&self) -> Option<PrototypeBank> {
+        Some(PrototypeBank {
+            vectors: self.prototypes.val(),
+            classes: self.classes,
+            per_class: self.per_class,
+        })
+    }
+
+    fn class_weights(&self) -> Option<Tensor<2>> {
+        Some(self.class_weights.val())
+    }
+}
+
+/// The recipe of a [`PrototypeClassifier`], tag `prototype`.
+///
+/// Prototypes are drawn from `N(0, deviation)`; a similarity starts with weight 1 for its own class and −0.5 for every
+/// other, without bias, and all are trained.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct PrototypeClassifierConfig {
+    /// Standard deviation of the initial prototypes, default 1.
+    pub deviation: f64,
+}
+
+impl Default for PrototypeClassifierConfig {
+    fn default() -> Self {
+        Self { deviation: 1.0 }
+    }
+}
+
+#[typetag::serde(name = "prototype")]
+impl HeadConfig for PrototypeClassifierConfig {
+    fn build(&self, spec: &HeadSpec, init: &mut Initializer) -> Result<BoxHead> {
+        // The other bound: the squares of larger values are no longer finite in 32 bits.
+        if !(self.deviation > 0.0 && self.deviation <= 1e6) {
+            return Err(Error::config(
+                "model.head.deviation",
+                format!(
+                    "must be a positive number up to 1e6, not {}: equal prototypes would stay equal",
+                    self.deviation
+                ),
+            ));
+        }
+        let HeadSpec {
+            latent_dimensions,
+            classes,
+            prototypes_per_class: per_class,
+            ..
+        } = *spec;
+        check_classes(spec)?;
+        if per_class == 0 {
+            return Err(Error::config(
+                "model.prototypes_per_class",
+                "must be at least 1",
+            ));
+        }
+        let key = "model.prototypes_per_class";
+        check::tensor(key, &[classes, per_class, latent_dimensions])?;
+        check::tensor(key, &[classes, classes, per_class])?;
+        let total = classes * per_class;
+        Ok(BoxHead::new(PrototypeClassifier {
+            prototypes: init.normal([total, latent_dimensions], 0.0, self.deviation as f32),
+            class_weights: init.values([classes, total], |[class, prototype]| {
+                if prototype / per_class == class {
+                    OWN_CLASS
+                } else {
+                    OTHER_CLASS
+                }
+            }),
+            classes,
+            per_class,
+            distance: spec.distance,
+            similarity_epsilon: spec.similarity_epsilon,
+        }))
+    }
+}
+
+/// A linear layer from latents to logits: the black box's head, without prototypes.
+#[derive(Module, Debug)]
+pub struct LinearClassifier {
+    linear: Linear,
+}
+
+impl PrototypeHead for LinearClassifier {
+    fn classify(&self, latents: Tensor<2>) -> HeadOutput {
+        HeadOutput {
+            logits: self.linear.forward(latents),
+            similarities: None,
+        }
+    }
+
+    fn prototypes(&self) -> Option<PrototypeBank> {
+        None
+    }
+}
+
+/// The recipe of a [`LinearClassifier`], tag `linear`: weights `U(-0.08, 0.08)`, bias 0.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LinearClassifierConfig {}
+
+#[typetag::serde(name = "linear")]
+impl HeadConfig for LinearClassifierConfig {
+    fn build(&self, spec: &HeadSpec, init: &mut Initializer) -> Result<BoxHead> {
+        check_classes(spec)?;
+        check::tensor(
+            "model.latent_dimensions",
+            &[spec.latent_dimensions, spec.classes],
+        )?;
+        Ok(BoxHead::new(LinearClassifier {
+            linear: Linear::new(spec.latent_dimensions, spec.classes, init),
+        }))
+    }
+}
+
+fn check_classes(spec: &HeadSpec) -> Result<()> {
+    if spec.latent_dimensions == 0 {
+        return Err(Error::config(
+            "model.latent_dimensions",
+            "must be at least 1",
+        ));
+    }
+    if spec.classes == 0 {
+        return Err(Error::config("data", "there are no classes"));
+    }
+    Ok(())
+}

@@ -1,0 +1,32 @@
+//! The decoders' enlarging block.
+
+use burn::module::Module;
+use burn::tensor::Tensor;
+use protovae_core::random::Initializer;
+
+use super::{BatchNorm, ConvTranspose2d};
+
+/// Transposed convolution, ReLU and batch normalisation, in this order.
+#[derive(Module, Debug)]
+pub struct TransposeBlock {
+    /// The transposed convolution.
+    pub convolution: ConvTranspose2d,
+    /// The normalisation after the ReLU.
+    pub normalization: BatchNorm,
+}
+
+impl TransposeBlock {
+    /// A block from `channels[0]` to `channels[1]` channels that doubles height and width: kernel 4, stride 2, padding 1.
+    pub fn doubling(channels: [usize; 2], init: &mut Initializer) -> Self {
+        Self {
+            convolution: ConvTranspose2d::new(channels, 4, 2, 1, init),
+            normalization: BatchNorm::new(channels[1], init),
+        }
+    }
+
+    /// `[N, I, H, W]` to `[N, O, H', W']`, sizes as the transposed convolution has them.
+    pub fn forward(&self, input: Tensor<4>) -> Tensor<4> {
+        let maps = self.convolution.forward(input);
+        self.normalization.after_relu(maps, false)
+    }
+}

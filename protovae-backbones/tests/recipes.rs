@@ -1,0 +1,213 @@
+//! Recipes in JSON, and what is said of those that cannot be.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
+
+use burn::tensor::Device;
+use protovae_backbones::networks::Network;
+use protovae_core::ImageShape;
+use protovae_core::plugin::{DecoderConfig, DecoderSpec, EncoderConfig, EncoderSpec, HeadConfig};
+use protovae_core::random::Initializer;
+
+#[test]
+fn recipes_survive_json() {
+    for network in Network::ALL {
+        assert_eq!(network.name().parse::<Network>().unwrap(), network);
+        let text = serde_json::to_string(&network.encoder()).unwrap();
+        let again: Box<dyn EncoderConfig> = serde_json::from_str(&text).unwrap();
+        assert_eq!(serde_json::to_string(&again).unwrap(), text);
+        let text = serde_json::to_string(&network.decoder()).unwrap();
+        let again: Box<dyn DecoderConfig> = serde_json::from_str(&text).unwrap();
+        assert_eq!(serde_json::to_string(&again).unwrap(), text);
+    }
+    assert_eq!(
+        serde_json::to_string(&Network::QuickDraw.decoder()).unwrap(),
+        r#"{"type":"conv-transpose","start":[128,3,3],"stages":[{"conv":64},{"transpose":64},{"conv":32},{"transpose":32},{"conv":32,"padding":2},{"transpose":32}]}"#
+    );
+    for (text, full) in [
+        (
+            r#"{"type":"prototype"}"#,
+            r#"{"type":"prototype","deviation":1.0}"#,
+        ),
+        (r#"{"type":"linear"}"#, r#"{"type":"linear"}"#),
+    ] {
+        let head: Box<dyn HeadConfig> = serde_json::from_str(text).unwrap();
+        assert_eq!(serde_json::to_string(&head).unwrap(), full);
+    }
+    let text = "no-such".parse::<Network>().unwrap_err().to_string();
+    assert!(
+        text.contains("`no-such`") && text.contains("fashion-mnist"),
+        "{text}"
+    );
+}
+
+/// What is said of a recipe that cannot be read.
+fn refusal<T: ?Sized>(text: &str) -> String
+where
+    Box<T>: serde::de::DeserializeOwned,
+{
+    let read: std::result::Result<Box<T>, _> = serde_json::from_str(text);
+    read.err().expect("refused").to_string()
+}
+
+#[test]
+fn unknown_keys_and_tags_are_refused() {
+    for text in [
+        r#"{"type":"conv-pool","width":[3]}"#,
+        r#"{"type":"conv-stride","width":[3]}"#,
+    ] {
+        let said = refusal::<dyn EncoderConfig>(text);
+        assert!(
+            said.contains("`width`") && said.contains("`widths`"),
+            "{said}"
+        );
+    }
+    let said = refusal::<dyn EncoderConfig>(r#"{"type":"conv-pol"}"#);
+    assert!(
+        said.contains("conv-pool") && said.contains("conv-stride"),
+        "{said}"
+    );
+    for (text, word) in [
+        (r#"{"type":"conv-transpose","stage":[]}"#, "`stage`"),
+        (
+            r#"{"type":"conv-transpose","stages":[{"conv":8,"stride":2}]}"#,
+            "`stride`",
+        ),
+        (
+            r#"{"type":"conv-transpose","stages":[{"conv":8,"transpose":2}]}"#,
+            "either",
+        ),
+        (
+            r#"{"type":"conv-transpose","stages":[{"padding":2}]}"#,
+            "either",
+        ),
+        (
+            r#"{"type":"conv-transpose","stages":[{"transpose":8,"padding":1}]}"#,
+            "no `padding`",
+        ),
+    ] {
+        let said = refusal::<dyn DecoderConfig>(text);
+        assert!(said.contains(word), "{said}");
+    }
+    assert!(
+        refusal::<dyn HeadConfig>(r#"{"type":"prototype","deviations":1}"#)
+            .contains("`deviations`")
+    );
+    assert!(
+        refusal::<dyn HeadConfig>(r#"{"type":"linear","deviation":1}"#).contains("`deviation`")
+    );
+}
+
+fn initializer() -> Initializer {
+    Initializer::new(0, &Device::flex())
+}
+
+fn encoder_error(text: &str, image: [usize; 3], latent_dimensions: usize) -> String {
+    let recipe: Box<dyn EncoderConfig> = serde_json::from_str(text).unwrap();
+    let [channels, height, width] = image;
+    let spec = EncoderSpec {
+        image: ImageShape::new(channels, height, width),
+        latent_dimensions,
+    };
+    recipe
+        .build(&spec, &mut initializer())
+        .unwrap_err()
+        .to_string()
+}
+
+#[test]
+fn encoders_that_cannot_be_are_refused() {
+    for tag in ["conv-pool", "conv-stride"] {
+        let said = |widths: &str, image, latent| {
+            encoder_error(
+                &format!(r#"{{"type":"{tag}","widths":{widths}}}"#),
+                image,
+                latent,
+            )
+        };
+        for (widths, image, words) in [
+            ("[]", [1, 28, 28], "empty"),
+            ("[32, 0]", [1, 28, 28], "not 0"),
+            ("[4097]", [1, 28, 28], "not 4097"),
+            (
+                "[2, 2, 2]",
+                [1, 7, 40],
+                "1×7×40 images can be halved 2 times",
+            ),
+            ("[2]", [1, 1, 1], "halved 0 times"),
+            ("[4096]", [1, 100_000, 100_000], "asks for a tensor"),
+        ] {
+            let said = said(widths, image, 8);
+            assert!(said.starts_with("model.encoder.widths: "), "{said}");
+            assert!(said.contains(words), "{said}");
+        }
+        assert!(said("[2]", [1, 8, 8], 0).starts_with("model.latent_dimensions: "));
+        assert!(said("[2]", [1, 8, 8], 60_000).starts_with("model.latent_dimensions: "));
+        assert!(said("[2]", [0, 8, 8], 4).contains("0×8×8 images are empty"));
+    }
+}
+
+#[test]
+fn decoders_that_cannot_be_are_refused() {
+    let refused = |text: &str, image: ImageShape| {
+        let recipe: Box<dyn DecoderConfig> = serde_json::from_str(text).unwrap();
+        let spec = DecoderSpec {
+            image,
+            latent_dimensions: 8,
+        };
+        recipe
+            .build(&spec, &mut initializer())
+            .unwrap_err()
+            .to_string()
+    };
+    let grey = ImageShape::new(1, 28, 28);
+    let said = refused(r#"{"type":"conv-transpose"}"#, ImageShape::new(3, 32, 32));
+    assert!(said.starts_with("model.decoder.stages: "), "{said}");
+    assert!(
+        said.contains("make 28×28") && said.contains("have 32×32"),
+        "{said}"
+    );
+    let huge = format!(
+        r#"{{"type":"conv-transpose","start":[1,7,7],"stages":[{}{{"transpose":1}}]}}"#,
+        r#"{"transpose":1},"#.repeat(70)
+    );
+    for (text, key, words) in [
+        (
+            r#"{"type":"conv-transpose","start":[8,0,7]}"#,
+            "start",
+            "not 0×7",
+        ),
+        (
+            r#"{"type":"conv-transpose","start":[0,7,7]}"#,
+            "start",
+            "not 0",
+        ),
+        (
+            r#"{"type":"conv-transpose","start":[4096,9999,9999]}"#,
+            "start",
+            "asks for a tensor",
+        ),
+        (
+            r#"{"type":"conv-transpose","stages":[{"conv":0}]}"#,
+            "stages",
+            "not 0",
+        ),
+        (
+            r#"{"type":"conv-transpose","stages":[{"conv":1,"padding":3}]}"#,
+            "stages",
+            "not 3",
+        ),
+        (
+            r#"{"type":"conv-transpose","start":[1,1,1],"stages":[{"conv":1,"padding":0}]}"#,
+            "stages",
+            "no pixels",
+        ),
+        (&huge, "stages", "no pixels"),
+    ] {
+        let said = refused(text, grey);
+        assert!(
+            said.starts_with(&format!("model.decoder.{key}: ")),
+            "{said}"
+        );
+        assert!(said.contains(words), "{said}");
+    }
+}
