@@ -55,6 +55,9 @@ thread_local! {
 }
 
 /// Lends this thread's scratch; its buffers keep their size from call to call.
+///
+/// Always inlined, so that `work` compiles for the instruction set of the caller.
+#[inline(always)]
 pub fn with_scratch<T>(work: impl FnOnce(&mut Scratch) -> T) -> T {
     // Taken out rather than borrowed, so that a nested call merely starts with an empty one.
     let mut scratch = SCRATCH.take();
