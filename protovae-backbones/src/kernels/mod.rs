@@ -1,9 +1,27 @@
 //! The layers' arithmetic: convolutions, and ReLU + batch normalisation (+ pooling) in one pass.
+//!
+//! On the CPU (burn's Flex backend, with and without autodiff, `f32`) these are kernels of this crate, forward and
+//! backward; anywhere else they are burn's own operations, in [`stock`]. Results of the kernels do not depend on the
+//! number of threads.
 
 use burn::tensor::Tensor;
-use burn::tensor::activation::relu;
-use burn::tensor::module;
-use burn::tensor::ops::{AvgPoolOptions, ConvOptions, ConvTransposeOptions};
+
+mod buffer;
+mod convolution;
+mod convolve;
+mod geometry;
+mod normalisation;
+mod normalise;
+mod planes;
+mod primitive;
+pub mod stock;
+mod sweep;
+#[cfg(test)]
+mod tests;
+mod vector;
+
+use convolution::Convolution;
+use normalisation::Normalisation;
 
 /// Convolution of `[N, I, H, W]` with weight `[O, I, k, k]` and bias `[O]`.
 pub fn conv2d(
@@ -13,8 +31,9 @@ pub fn conv2d(
     stride: usize,
     padding: usize,
 ) -> Tensor<4> {
-    let options = ConvOptions::new([stride; 2], [padding; 2], [1, 1], 1);
-    module::conv2d(input, weight, Some(bias), options)
+    Convolution::new(&input, &weight, &bias, [stride, padding], false)
+        .and_then(|convolution| convolution.apply(&input, &weight, &bias))
+        .unwrap_or_else(|| stock::conv2d(input, weight, bias, stride, padding))
 }
 
 /// Transposed convolution of `[N, I, H, W]` with weight `[I, O, k, k]` and bias `[O]`.
@@ -25,8 +44,9 @@ pub fn conv_transpose2d(
     stride: usize,
     padding: usize,
 ) -> Tensor<4> {
-    let options = ConvTransposeOptions::new([stride; 2], [padding; 2], [0, 0], [1, 1], 1);
-    module::conv_transpose2d(input, weight, Some(bias), options)
+    Convolution::new(&input, &weight, &bias, [stride, padding], true)
+        .and_then(|convolution| convolution.apply(&input, &weight, &bias))
+        .unwrap_or_else(|| stock::conv_transpose2d(input, weight, bias, stride, padding))
 }
 
 /// What [`relu_batch_norm`] gives.
@@ -48,32 +68,14 @@ pub fn relu_batch_norm(
     epsilon: f64,
     pool: bool,
 ) -> Normalised {
-    let [_, channels, _, _] = input.dims();
-    let shape = [1, channels, 1, 1];
-    let x = relu(input);
-    let mean = x.clone().mean_dim(0).mean_dim(2).mean_dim(3);
-    let centred = x - mean.clone();
-    let variance = (centred.clone() * centred.clone())
-        .mean_dim(0)
-        .mean_dim(2)
-        .mean_dim(3);
-    let y =
-        centred / (variance.clone() + epsilon).sqrt() * gamma.reshape(shape) + beta.reshape(shape);
-    Normalised {
-        output: if pool { avg_pool2d(y) } else { y },
-        mean: mean.reshape([channels]).without_autodiff(),
-        variance: variance.reshape([channels]).without_autodiff(),
-    }
+    Normalisation::new(&input, &gamma, &beta, pool)
+        .and_then(|normalisation| normalisation.batch(&input, &gamma, &beta, epsilon))
+        .unwrap_or_else(|| stock::relu_batch_norm(input, gamma, beta, epsilon, pool))
 }
 
 /// ReLU, then `x·scale + shift` a channel, then (`pool`) 2×2 average pooling: the evaluation form of [`relu_batch_norm`].
 pub fn relu_affine(input: Tensor<4>, scale: Tensor<1>, shift: Tensor<1>, pool: bool) -> Tensor<4> {
-    let [_, channels, _, _] = input.dims();
-    let shape = [1, channels, 1, 1];
-    let y = relu(input) * scale.reshape(shape) + shift.reshape(shape);
-    if pool { avg_pool2d(y) } else { y }
-}
-
-fn avg_pool2d(x: Tensor<4>) -> Tensor<4> {
-    module::avg_pool2d(x, AvgPoolOptions::new([2, 2]))
+    Normalisation::new(&input, &scale, &shift, pool)
+        .and_then(|normalisation| normalisation.affine(&input, &scale, &shift))
+        .unwrap_or_else(|| stock::relu_affine(input, scale, shift, pool))
 }

@@ -1,0 +1,214 @@
+//! ReLU + batch normalisation (+ pooling) as a burn operation with its own backward pass.
+
+use burn::backend::Flex;
+use burn::backend::autodiff::NodeId;
+use burn::backend::autodiff::checkpoint::base::Checkpointer;
+use burn::backend::autodiff::checkpoint::strategy::NoCheckpointing;
+use burn::backend::autodiff::grads::Gradients;
+use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
+use burn::tensor::Tensor;
+
+use super::Normalised;
+use super::normalise::{self, Shape};
+use super::primitive::{Differentiable, Inputs, Plain, Tracked, contiguous, plain, values};
+
+/// ReLU and an affine map a channel, by given factors or by the statistics of the batch.
+#[derive(Clone, Copy, Debug)]
+pub struct Normalisation {
+    shape: Shape,
+}
+
+/// Statistics of a batch, for the backward pass.
+#[derive(Clone, Debug)]
+struct Statistics {
+    mean: Vec<f32>,
+    /// One over the standard deviation.
+    inverse: Vec<f32>,
+}
+
+impl Normalisation {
+    /// Over images of this shape; none if the kernels do not do it.
+    pub fn new(
+        input: &Tensor<4>,
+        scale: &Tensor<1>,
+        shift: &Tensor<1>,
+        pool: bool,
+    ) -> Option<Self> {
+        let [batch, channels, height, width] = input.dims();
+        let smallest = if pool { 2 } else { 1 };
+        let fits = scale.dims() == [channels] && shift.dims() == [channels];
+        let filled = batch > 0 && channels > 0 && height >= smallest && width >= smallest;
+        let shape = Shape {
+            batch,
+            channels,
+            size: [height, width],
+            pool,
+        };
+        (fits && filled).then_some(Self { shape })
+    }
+
+    /// By the statistics of the batch; none if the device is not the CPU, or the values are not `f32`.
+    pub fn batch(
+        self,
+        input: &Tensor<4>,
+        gamma: &Tensor<1>,
+        beta: &Tensor<1>,
+        epsilon: f64,
+    ) -> Option<Normalised> {
+        let inputs = Inputs::new(input, gamma, beta)?;
+        let images = match &inputs {
+            Inputs::Plain([input, ..]) => contiguous(input),
+            Inputs::Tracked([input, ..]) => contiguous(input.primitive()),
+        };
+        let (mean, variance) = normalise::statistics(&self.shape, values(&images));
+        let inverse = variance
+            .iter()
+            .map(|&variance| (1.0 / (f64::from(variance) + epsilon).sqrt()) as f32)
+            .collect();
+        let channels = [self.shape.channels];
+        let tensor =
+            |values: &[f32]| Tensor::from_primitive::<Flex>(plain(values.to_vec(), &channels));
+        let (mean_tensor, variance_tensor) = (tensor(&mean), tensor(&variance));
+        let statistics = Some(Statistics { mean, inverse });
+        Some(Normalised {
+            output: self.run(inputs, statistics),
+            mean: mean_tensor,
+            variance: variance_tensor,
+        })
+    }
+
+    /// By given factors; none if the device is not the CPU, or the values are not `f32`.
+    pub fn affine(
+        self,
+        input: &Tensor<4>,
+        scale: &Tensor<1>,
+        shift: &Tensor<1>,
+    ) -> Option<Tensor<4>> {
+        Some(self.run(Inputs::new(input, scale, shift)?, None))
+    }
+
+    fn run(self, inputs: Inputs, statistics: Option<Statistics>) -> Tensor<4> {
+        match inputs {
+            Inputs::Plain([input, scale, shift]) => Tensor::from_primitive::<Flex>(self.forward(
+                &input,
+                &scale,
+                &shift,
+                statistics.as_ref(),
+            )),
+            Inputs::Tracked(inputs) => {
+                Tensor::from_primitive::<Differentiable>(self.tracked(inputs, statistics))
+            }
+        }
+    }
+
+    fn forward(
+        &self,
+        input: &Plain,
+        scale: &Plain,
+        shift: &Plain,
+        statistics: Option<&Statistics>,
+    ) -> Plain {
+        let (input, scale, shift) = (contiguous(input), contiguous(scale), contiguous(shift));
+        let mut factors: Vec<[f32; 2]> = values(&scale)
+            .iter()
+            .zip(values(&shift))
+            .map(|(&scale, &shift)| [scale, shift])
+            .collect();
+        if let Some(Statistics { mean, inverse }) = statistics {
+            for (([scale, shift], mean), inverse) in factors.iter_mut().zip(mean).zip(inverse) {
+                *scale *= inverse;
+                *shift -= mean * *scale;
+            }
+        }
+        plain(
+            normalise::affine(&self.shape, values(&input), &factors),
+            &self.shape.output(),
+        )
+    }
+
+    fn tracked(
+        self,
+        [input, scale, shift]: [Tracked; 3],
+        statistics: Option<Statistics>,
+    ) -> Tracked {
+        let output = self.forward(
+            input.primitive(),
+            scale.primitive(),
+            shift.primitive(),
+            statistics.as_ref(),
+        );
+        let nodes = [input.node(), scale.node(), shift.node()];
+        match NormalisationBackward
+            .prepare::<NoCheckpointing>(nodes)
+            .compute_bound()
+            .stateful()
+        {
+            OpsKind::Tracked(mut operation) => {
+                let nodes = [operation.checkpoint(&input), operation.checkpoint(&scale)];
+                operation.finish((self, nodes, statistics), output)
+            }
+            OpsKind::UnTracked(operation) => operation.finish(output),
+        }
+    }
+}
+
+#[derive(Debug)]
+struct NormalisationBackward;
+
+impl Backward<Flex, 3> for NormalisationBackward {
+    /// The operation, where its input and scale are kept, and the statistics if the scale is relative to them.
+    type State = (Normalisation, [NodeId; 2], Option<Statistics>);
+
+    fn backward(
+        self,
+        operation: Ops<Self::State, 3>,
+        gradients: &mut Gradients,
+        checkpointer: &mut Checkpointer,
+    ) {
+        let [input_node, scale_node, shift_node] = operation.parents;
+        let (Normalisation { shape }, [input, scale], statistics) = operation.state;
+        let output = contiguous(&gradients.consume::<Flex>(&operation.node));
+        let input = contiguous(&checkpointer.retrieve_node_output::<Plain>(input));
+        let scale = contiguous(&checkpointer.retrieve_node_output::<Plain>(scale));
+        let (images, output, scale) = (values(&input), values(&output), values(&scale));
+        let count = (shape.batch * shape.size[0] * shape.size[1]) as f32;
+
+        let zeros = vec![0.0; shape.channels];
+        let means = statistics
+            .as_ref()
+            .map_or(&zeros, |statistics| &statistics.mean);
+        // Sums, a channel, of the output's gradient and of its product with the centred activation.
+        let sums = normalise::gradient_sums(&shape, images, output, means);
+        let shift_gradient: Vec<f32> = sums.iter().map(|sums| sums[0]).collect();
+        let mut scale_gradient: Vec<f32> = sums.iter().map(|sums| sums[1]).collect();
+        if let Some(Statistics { inverse, .. }) = &statistics {
+            for (gradient, inverse) in scale_gradient.iter_mut().zip(inverse) {
+                *gradient *= inverse;
+            }
+        }
+        if let Some(node) = input_node {
+            // The gradient of the activation is `a·output + b·activation + c`, a channel.
+            let factors: Vec<[f32; 3]> = match &statistics {
+                None => scale.iter().map(|&scale| [scale, 0.0, 0.0]).collect(),
+                Some(Statistics { mean, inverse }) => (0..shape.channels)
+                    .map(|channel| {
+                        let factor = scale[channel] * inverse[channel];
+                        let slope = scale_gradient[channel] * inverse[channel] / count;
+                        let constant = slope * mean[channel] - shift_gradient[channel] / count;
+                        [factor, -factor * slope, factor * constant]
+                    })
+                    .collect(),
+            };
+            let gradient = normalise::input_gradient(&shape, images, output, &factors);
+            let [height, width] = shape.size;
+            let sizes = [shape.batch, shape.channels, height, width];
+            gradients.register::<Flex>(node.id, plain(gradient, &sizes));
+        }
+        if let Some(node) = scale_node {
+            gradients.register::<Flex>(node.id, plain(scale_gradient, &[shape.channels]));
+        }
+        if let Some(node) = shift_node {
+            gradients.register::<Flex>(node.id, plain(shift_gradient, &[shape.channels]));
+        }
+    }
+}

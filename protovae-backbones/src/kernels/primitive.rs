@@ -1,0 +1,62 @@
+//! Between burn's tensors and slices of `f32`.
+
+use burn::backend::autodiff::checkpoint::strategy::NoCheckpointing;
+use burn::backend::ops::FloatTensorOps;
+use burn::backend::tensor::FloatTensor;
+use burn::backend::{Autodiff, Flex};
+use burn::tensor::{DType, Tensor, TensorData};
+
+/// A tensor of the CPU backend.
+pub type Plain = FloatTensor<Flex>;
+
+/// The CPU backend with autodiff, in the form that devices have by default.
+pub type Differentiable = Autodiff<Flex, NoCheckpointing>;
+
+/// A tensor of the CPU backend with autodiff.
+pub type Tracked = FloatTensor<Differentiable>;
+
+/// The three inputs of an operation, if the kernels can work on them.
+pub enum Inputs {
+    /// On the CPU, with autodiff.
+    Tracked([Tracked; 3]),
+    /// On the CPU, without autodiff.
+    Plain([Plain; 3]),
+}
+
+impl Inputs {
+    /// None if any of the three is on another device or not of `f32`.
+    pub fn new<const D: usize>(a: &Tensor<4>, b: &Tensor<D>, c: &Tensor<1>) -> Option<Self> {
+        if a.dtype() != DType::F32 || b.dtype() != DType::F32 || c.dtype() != DType::F32 {
+            return None;
+        }
+        if a.device().is_autodiff() {
+            Some(Self::Tracked([
+                a.clone().try_into_primitive::<Differentiable>().ok()?,
+                b.clone().try_into_primitive::<Differentiable>().ok()?,
+                c.clone().try_into_primitive::<Differentiable>().ok()?,
+            ]))
+        } else {
+            Some(Self::Plain([
+                a.clone().try_into_primitive::<Flex>().ok()?,
+                b.clone().try_into_primitive::<Flex>().ok()?,
+                c.clone().try_into_primitive::<Flex>().ok()?,
+            ]))
+        }
+    }
+}
+
+/// The tensor with its values in order and without gaps; no copy if they are.
+pub fn contiguous(tensor: &Plain) -> Plain {
+    tensor.to_contiguous()
+}
+
+/// The values of a tensor from [`contiguous`].
+pub fn values(tensor: &Plain) -> &[f32] {
+    // Only reached with contiguous tensors of `f32`, for which there always is a slice.
+    tensor.as_slice::<f32>().unwrap_or_default()
+}
+
+/// A tensor with these values.
+pub fn plain(values: Vec<f32>, shape: &[usize]) -> Plain {
+    Flex::float_from_data(TensorData::new(values, shape.to_vec()), &Default::default())
+}

@@ -1,0 +1,70 @@
+//! The same arithmetic by burn's own operations: for every device but the CPU, and what the tests compare with.
+
+use burn::tensor::Tensor;
+use burn::tensor::activation::relu;
+use burn::tensor::module;
+use burn::tensor::ops::{AvgPoolOptions, ConvOptions, ConvTransposeOptions};
+
+use super::Normalised;
+
+/// Stock form of [`super::conv2d`].
+pub fn conv2d(
+    input: Tensor<4>,
+    weight: Tensor<4>,
+    bias: Tensor<1>,
+    stride: usize,
+    padding: usize,
+) -> Tensor<4> {
+    let options = ConvOptions::new([stride; 2], [padding; 2], [1, 1], 1);
+    module::conv2d(input, weight, Some(bias), options)
+}
+
+/// Stock form of [`super::conv_transpose2d`].
+pub fn conv_transpose2d(
+    input: Tensor<4>,
+    weight: Tensor<4>,
+    bias: Tensor<1>,
+    stride: usize,
+    padding: usize,
+) -> Tensor<4> {
+    let options = ConvTransposeOptions::new([stride; 2], [padding; 2], [0, 0], [1, 1], 1);
+    module::conv_transpose2d(input, weight, Some(bias), options)
+}
+
+/// Stock form of [`super::relu_batch_norm`].
+pub fn relu_batch_norm(
+    input: Tensor<4>,
+    gamma: Tensor<1>,
+    beta: Tensor<1>,
+    epsilon: f64,
+    pool: bool,
+) -> Normalised {
+    let [_, channels, _, _] = input.dims();
+    let shape = [1, channels, 1, 1];
+    let x = relu(input);
+    let mean = x.clone().mean_dim(0).mean_dim(2).mean_dim(3);
+    let centred = x - mean.clone();
+    let variance = (centred.clone() * centred.clone())
+        .mean_dim(0)
+        .mean_dim(2)
+        .mean_dim(3);
+    let y =
+        centred / (variance.clone() + epsilon).sqrt() * gamma.reshape(shape) + beta.reshape(shape);
+    Normalised {
+        output: if pool { avg_pool2d(y) } else { y },
+        mean: mean.reshape([channels]).without_autodiff(),
+        variance: variance.reshape([channels]).without_autodiff(),
+    }
+}
+
+/// Stock form of [`super::relu_affine`].
+pub fn relu_affine(input: Tensor<4>, scale: Tensor<1>, shift: Tensor<1>, pool: bool) -> Tensor<4> {
+    let [_, channels, _, _] = input.dims();
+    let shape = [1, channels, 1, 1];
+    let y = relu(input) * scale.reshape(shape) + shift.reshape(shape);
+    if pool { avg_pool2d(y) } else { y }
+}
+
+fn avg_pool2d(x: Tensor<4>) -> Tensor<4> {
+    module::avg_pool2d(x, AvgPoolOptions::new([2, 2]))
+}

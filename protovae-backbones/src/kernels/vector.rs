@@ -1,0 +1,233 @@
+//! Vectors of `f32` in three widths, and the choice among them at run time.
+//!
+//! The build targets the oldest x86-64, so the hot loops are written once against [`Vector`], always inlined, and
+//! instantiated inside functions that have the wider instruction sets switched on.
+
+/// A vector of `f32`.
+///
+/// # Safety
+/// The methods of an implementor may only be called on a processor with its instruction set.
+/// `load` and `store` touch `LANES` values from the pointer on, in any alignment.
+pub unsafe trait Vector: Copy {
+    /// Values in a vector.
+    const LANES: usize;
+    /// Rows of a register tile, such that its accumulators (three vectors a row) fit the registers.
+    const ROWS: usize;
+    /// The same value in every lane.
+    unsafe fn splat(value: f32) -> Self;
+    /// Reads `LANES` values.
+    unsafe fn load(from: *const f32) -> Self;
+    /// Writes `LANES` values.
+    unsafe fn store(self, to: *mut f32);
+    /// `a · b + self`.
+    unsafe fn add_product(self, a: Self, b: Self) -> Self;
+    /// Lane by lane sum.
+    unsafe fn plus(self, other: Self) -> Self;
+    /// Sum of the lanes, in a fixed order.
+    unsafe fn sum(self) -> f32;
+}
+
+/// Plain code, which the compiler vectorises as the target allows.
+#[derive(Clone, Copy)]
+pub struct Portable([f32; 4]);
+
+// SAFETY: plain code runs on every processor.
+unsafe impl Vector for Portable {
+    const LANES: usize = 4;
+    const ROWS: usize = 4;
+    #[inline(always)]
+    unsafe fn splat(value: f32) -> Self {
+        Self([value; 4])
+    }
+    #[inline(always)]
+    unsafe fn load(from: *const f32) -> Self {
+        // SAFETY: the caller vouches for four readable values.
+        Self(unsafe { from.cast::<[f32; 4]>().read_unaligned() })
+    }
+    #[inline(always)]
+    unsafe fn store(self, to: *mut f32) {
+        // SAFETY: the caller vouches for four writable values.
+        unsafe { to.cast::<[f32; 4]>().write_unaligned(self.0) }
+    }
+    #[inline(always)]
+    unsafe fn add_product(mut self, a: Self, b: Self) -> Self {
+        for lane in 0..4 {
+            // Not `mul_add`: without the instruction that is a slow library call.
+            self.0[lane] += a.0[lane] * b.0[lane];
+        }
+        self
+    }
+    #[inline(always)]
+    unsafe fn plus(mut self, other: Self) -> Self {
+        for lane in 0..4 {
+            self.0[lane] += other.0[lane];
+        }
+        self
+    }
+    #[inline(always)]
+    unsafe fn sum(self) -> f32 {
+        (self.0[0] + self.0[2]) + (self.0[1] + self.0[3])
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+mod x86 {
+    use super::Vector;
+    use std::arch::x86_64::*;
+
+    /// Eight lanes: AVX2 and FMA.
+    #[derive(Clone, Copy)]
+    pub struct Avx2(__m256);
+
+    // SAFETY: every method only uses AVX2 and FMA, which the caller has to have checked for.
+    unsafe impl Vector for Avx2 {
+        const LANES: usize = 8;
+        const ROWS: usize = 4;
+        #[inline(always)]
+        unsafe fn splat(value: f32) -> Self {
+            // SAFETY: the caller vouches for AVX2.
+            Self(unsafe { _mm256_set1_ps(value) })
+        }
+        #[inline(always)]
+        unsafe fn load(from: *const f32) -> Self {
+            // SAFETY: the caller vouches for AVX2 and for eight readable values.
+            Self(unsafe { _mm256_loadu_ps(from) })
+        }
+        #[inline(always)]
+        unsafe fn store(self, to: *mut f32) {
+            // SAFETY: the caller vouches for AVX2 and for eight writable values.
+            unsafe { _mm256_storeu_ps(to, self.0) }
+        }
+        #[inline(always)]
+        unsafe fn add_product(self, a: Self, b: Self) -> Self {
+            // SAFETY: the caller vouches for FMA.
+            Self(unsafe { _mm256_fmadd_ps(a.0, b.0, self.0) })
+        }
+        #[inline(always)]
+        unsafe fn plus(self, other: Self) -> Self {
+            // SAFETY: the caller vouches for AVX2.
+            Self(unsafe { _mm256_add_ps(self.0, other.0) })
+        }
+        #[inline(always)]
+        unsafe fn sum(self) -> f32 {
+            // SAFETY: the caller vouches for AVX2.
+            unsafe {
+                let four = _mm_add_ps(
+                    _mm256_castps256_ps128(self.0),
+                    _mm256_extractf128_ps::<1>(self.0),
+                );
+                let two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+                _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)))
+            }
+        }
+    }
+
+    /// Sixteen lanes: AVX-512F.
+    #[derive(Clone, Copy)]
+    pub struct Avx512(__m512);
+
+    // SAFETY: every method only uses AVX-512F, which the caller has to have checked for.
+    unsafe impl Vector for Avx512 {
+        const LANES: usize = 16;
+        const ROWS: usize = 8;
+        #[inline(always)]
+        unsafe fn splat(value: f32) -> Self {
+            // SAFETY: the caller vouches for AVX-512F.
+            Self(unsafe { _mm512_set1_ps(value) })
+        }
+        #[inline(always)]
+        unsafe fn load(from: *const f32) -> Self {
+            // SAFETY: the caller vouches for AVX-512F and for sixteen readable values.
+            Self(unsafe { _mm512_loadu_ps(from) })
+        }
+        #[inline(always)]
+        unsafe fn store(self, to: *mut f32) {
+            // SAFETY: the caller vouches for AVX-512F and for sixteen writable values.
+            unsafe { _mm512_storeu_ps(to, self.0) }
+        }
+        #[inline(always)]
+        unsafe fn add_product(self, a: Self, b: Self) -> Self {
+            // SAFETY: the caller vouches for AVX-512F.
+            Self(unsafe { _mm512_fmadd_ps(a.0, b.0, self.0) })
+        }
+        #[inline(always)]
+        unsafe fn plus(self, other: Self) -> Self {
+            // SAFETY: the caller vouches for AVX-512F.
+            Self(unsafe { _mm512_add_ps(self.0, other.0) })
+        }
+        #[inline(always)]
+        unsafe fn sum(self) -> f32 {
+            // SAFETY: the caller vouches for AVX-512F.
+            unsafe { _mm512_reduce_add_ps(self.0) }
+        }
+    }
+}
+
+/// Instruction sets that the kernels know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Level {
+    /// What the build targets.
+    Portable,
+    /// AVX2 and FMA.
+    #[cfg(target_arch = "x86_64")]
+    Avx2,
+    /// AVX-512F, beside AVX2 and FMA.
+    #[cfg(target_arch = "x86_64")]
+    Avx512,
+}
+
+impl Level {
+    /// The best level of this processor.
+    pub fn detect() -> Self {
+        #[cfg(target_arch = "x86_64")]
+        {
+            let avx2 = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
+            if avx2 && is_x86_feature_detected!("avx512f") {
+                return Self::Avx512;
+            }
+            if avx2 {
+                return Self::Avx2;
+            }
+        }
+        Self::Portable
+    }
+}
+
+/// Work written once for every vector width.
+pub trait Kernel {
+    /// What comes out.
+    type Output;
+    /// Does the work. Implementations must be `#[inline(always)]`, so that they compile for the caller's instruction set.
+    ///
+    /// # Safety
+    /// The processor must have the instruction set of `V`.
+    unsafe fn run<V: Vector>(self) -> Self::Output;
+}
+
+/// Runs a kernel with the best instruction set of this processor.
+pub fn dispatch<K: Kernel>(kernel: K) -> K::Output {
+    match Level::detect() {
+        // SAFETY: plain code runs everywhere.
+        Level::Portable => unsafe { kernel.run::<Portable>() },
+        // SAFETY: `detect` found AVX2 and FMA.
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx2 => unsafe { with_avx2(kernel) },
+        // SAFETY: `detect` found AVX-512F, AVX2 and FMA.
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx512 => unsafe { with_avx512(kernel) },
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,fma")]
+unsafe fn with_avx2<K: Kernel>(kernel: K) -> K::Output {
+    // SAFETY: the caller checked for the instruction set.
+    unsafe { kernel.run::<x86::Avx2>() }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx2,fma")]
+unsafe fn with_avx512<K: Kernel>(kernel: K) -> K::Output {
+    // SAFETY: the caller checked for the instruction set.
+    unsafe { kernel.run::<x86::Avx512>() }
+}
