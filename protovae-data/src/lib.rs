@@ -4,6 +4,8 @@
 mod bounded;
 pub mod cifar;
 mod config;
+#[cfg(feature = "core")]
+mod core_source;
 mod dataset;
 mod error;
 pub mod idx;

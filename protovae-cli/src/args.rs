@@ -1,0 +1,189 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use protovae_core::device::DeviceName;
+
+/// Train, judge and show self-explainable image classifiers with prototypes (ProtoVAE).
+#[derive(Debug, Parser)]
+#[command(name = "protovae", version, propagate_version = true, max_term_width = 100)]
+#[command(after_help = "Exit codes: 0 done, 1 the work failed, 2 the command line or the configuration is wrong.\n\
+Start with `protovae train`: it needs no data, no network and no further argument.")]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+    /// Say less: no progress, no summary.
+    #[arg(short, long, global = true)]
+    pub quiet: bool,
+    /// Say more: the resolved configuration and every metrics line.
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+    /// Print JSON on standard output, one object a line, for other programs.
+    #[arg(long, global = true)]
+    pub json: bool,
+}
+
+/// What the program can do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Train a model; without arguments, a ProtoVAE on the embedded real data set mnist-5k.
+    Train(TrainArgs),
+    /// Accuracy and every loss term of a trained model.
+    Eval(EvalArgs),
+    /// Classify pictures (PNG, JPEG, WebP, BMP) and name the prototypes that speak for the class.
+    Predict(PredictArgs),
+    /// Show a model's prototypes: a picture, and how each one is used.
+    Prototypes(PrototypesArgs),
+    /// Look at configurations and presets.
+    Config(ConfigArgs),
+    /// Print a completion script for a shell.
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+}
+
+/// Where a configuration comes from; later sources override earlier ones.
+#[derive(Debug, Clone, Default, Args)]
+pub struct ConfigSource {
+    /// A named configuration; `protovae config show` lists them. Default mnist-5k unless --config is given.
+    #[arg(long, value_name = "NAME")]
+    pub preset: Option<String>,
+    /// A JSON file; it overrides the preset if one is named, and stands alone otherwise.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Override one key, such as model.prototypes_per_class=20; may be repeated.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+    /// The seed of everything random.
+    #[arg(long)]
+    pub seed: Option<u64>,
+    /// Passes over the training set.
+    #[arg(long)]
+    pub epochs: Option<usize>,
+    /// Folder with the data sets.
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+}
+
+/// Where to compute.
+#[derive(Debug, Clone, Copy, Default, Args)]
+pub struct DeviceArgs {
+    /// cpu, cuda[:N], libtorch, libtorch:cuda[:N] or wgpu[:N], as far as compiled in.
+    #[arg(long, default_value = "cpu")]
+    pub device: DeviceName,
+    /// Threads that compute; default all cores.
+    #[arg(long, value_name = "N")]
+    pub threads: Option<usize>,
+}
+
+/// `protovae train`.
+#[derive(Debug, Args)]
+pub struct TrainArgs {
+    /// The configuration.
+    #[command(flatten)]
+    pub source: ConfigSource,
+    /// Where to compute.
+    #[command(flatten)]
+    pub device: DeviceArgs,
+    /// The run directory; default runs/<preset>.
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Replace the run that is in the run directory.
+    #[arg(long)]
+    pub overwrite: bool,
+    /// Go on with the run in this directory, exactly where its newest checkpoint was made.
+    #[arg(
+        long,
+        value_name = "RUN",
+        conflicts_with_all = ["preset", "config", "set", "seed", "out", "overwrite", "sanity_check"]
+    )]
+    pub resume: Option<PathBuf>,
+    /// Try everything on two batches in a temporary folder, keep nothing.
+    #[arg(long, conflicts_with_all = ["out", "overwrite"])]
+    pub sanity_check: bool,
+}
+
+/// A part of a data set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Split {
+    /// What the model was trained on.
+    Train,
+    /// What it was not.
+    Test,
+}
+
+/// `protovae eval`.
+#[derive(Debug, Args)]
+pub struct EvalArgs {
+    /// A run directory.
+    pub run: PathBuf,
+    /// The part of the data set.
+    #[arg(long, value_enum, default_value = "test")]
+    pub split: Split,
+    /// Folder with the data sets, if it has moved since the training.
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// Where to compute.
+    #[command(flatten)]
+    pub device: DeviceArgs,
+}
+
+/// `protovae predict`.
+#[derive(Debug, Args)]
+pub struct PredictArgs {
+    /// A run directory or a model.safetensors.
+    pub run: PathBuf,
+    /// The pictures.
+    #[arg(required = true)]
+    pub images: Vec<PathBuf>,
+    /// Prototypes to name for each picture.
+    #[arg(long, value_name = "N", default_value_t = 3)]
+    pub prototypes: usize,
+    /// Swap dark and light first: for dark ink on light paper and a model of light digits on black.
+    #[arg(long)]
+    pub invert: bool,
+    /// Where to compute.
+    #[command(flatten)]
+    pub device: DeviceArgs,
+}
+
+/// `protovae prototypes`.
+#[derive(Debug, Args)]
+pub struct PrototypesArgs {
+    /// A run directory or a model.safetensors.
+    pub run: PathBuf,
+    /// The picture to write; default prototypes.png beside the model.
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+    /// Where to compute.
+    #[command(flatten)]
+    pub device: DeviceArgs,
+}
+
+/// `protovae config`.
+#[derive(Debug, Args)]
+pub struct ConfigArgs {
+    /// What to do with it.
+    #[command(subcommand)]
+    pub action: ConfigAction,
+}
+
+/// What to do with a configuration.
+#[derive(Debug, Subcommand)]
+pub enum ConfigAction {
+    /// Print the configuration with all defaults, or the names of all presets.
+    Show {
+        /// The configuration; without any, the presets are listed.
+        #[command(flatten)]
+        source: ConfigSource,
+    },
+    /// Check a configuration without training, down to building its model.
+    Check {
+        /// The configuration.
+        #[command(flatten)]
+        source: ConfigSource,
+    },
+}

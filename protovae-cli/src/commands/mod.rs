@@ -1,0 +1,20 @@
+//! One module a command; each is little more than a call into the libraries.
+
+pub mod config;
+pub mod eval;
+pub mod predict;
+pub mod prototypes;
+pub mod train;
+
+use clap::CommandFactory;
+
+use crate::error::Result;
+
+/// Prints a completion script.
+pub fn completions(shell: clap_complete::Shell) -> Result<()> {
+    // Generated into memory first: clap_complete panics when it cannot write, as to a closed pipe.
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut crate::args::Cli::command(), "protovae", &mut script);
+    std::io::Write::write_all(&mut std::io::stdout().lock(), &script)?;
+    Ok(())
+}

@@ -1,0 +1,115 @@
+//! `protovae predict`.
+
+use std::path::Path;
+
+use burn::tensor::activation::softmax;
+use burn::tensor::{Device, Tensor, TensorData};
+use protovae_core::model::BoxModel;
+use protovae_core::train::{ModelCard, load_model};
+use protovae_data::read_picture;
+use serde_json::{Value, json};
+
+use crate::args::PredictArgs;
+use crate::error::{CliError, Result};
+use crate::output::{Voice, print_error};
+use crate::session;
+
+pub fn run(arguments: &PredictArgs, voice: Voice) -> Result<()> {
+    let device = session::device(&arguments.device)?;
+    let (model, card) = load_model(&session::model_path(&arguments.run), &device)?;
+    let mut failed = 0;
+    for path in &arguments.images {
+        match predict(path, &model, &card, arguments, &device) {
+            Ok(found) => show(&found, voice)?,
+            Err(error) => {
+                failed += 1;
+                print_error(&error);
+                voice.object(&json!({"image": path, "error": error.to_string()}))?;
+            }
+        }
+    }
+    match failed {
+        0 => Ok(()),
+        failed => Err(CliError::Some {
+            failed,
+            all: arguments.images.len(),
+        }),
+    }
+}
+
+fn predict(
+    path: &Path,
+    model: &BoxModel,
+    card: &ModelCard,
+    arguments: &PredictArgs,
+    device: &Device,
+) -> Result<Value> {
+    let image = card.image;
+    let shape = protovae_data::ImageShape::new(image.channels, image.height, image.width);
+    let mut pixels = read_picture(path, shape)?;
+    if arguments.invert {
+        pixels.iter_mut().for_each(|value| *value = -*value);
+    }
+    let data = TensorData::new(pixels, [1, image.channels, image.height, image.width]);
+    let prediction = model.predict(Tensor::from_data(data, device));
+    let probabilities = values(softmax(prediction.logits, 1));
+    let (class, probability) = largest(&probabilities);
+    let name = |class: usize| card.class_names.get(class).cloned().unwrap_or_default();
+    let mut found = json!({
+        "image": path,
+        "class": name(class),
+        "class_index": class,
+        "probability": probability,
+        "probabilities": probabilities,
+    });
+    if let (Some(similarities), Some(bank)) = (prediction.similarities, model.prototypes()) {
+        let mut ranked: Vec<(usize, f32)> = values(similarities).into_iter().enumerate().collect();
+        ranked.sort_by(|a, b| b.1.total_cmp(&a.1));
+        let nearest: Vec<Value> = ranked
+            .into_iter()
+            .take(arguments.prototypes)
+            .map(|(row, similarity)| {
+                let class = row / bank.per_class.max(1);
+                json!({
+                    "class": name(class),
+                    "class_index": class,
+                    "prototype": row % bank.per_class.max(1),
+                    "similarity": similarity,
+                })
+            })
+            .collect();
+        found["prototypes"] = Value::Array(nearest);
+    }
+    Ok(found)
+}
+
+fn show(found: &Value, voice: Voice) -> Result<()> {
+    voice.object(found)?;
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_string();
+    let number = |value: &Value| value.as_f64().unwrap_or_default();
+    voice.line(format!(
+        "{}: {} (probability {:.3})",
+        text(&found["image"]),
+        text(&found["class"]),
+        number(&found["probability"])
+    ))?;
+    for prototype in found["prototypes"].as_array().into_iter().flatten() {
+        voice.line(format!(
+            "  {} #{}  similarity {:.4}",
+            text(&prototype["class"]),
+            prototype["prototype"],
+            number(&prototype["similarity"])
+        ))?;
+    }
+    Ok(())
+}
+
+fn values(tensor: Tensor<2>) -> Vec<f32> {
+    tensor.into_data().iter::<f32>().collect()
+}
+
+fn largest(values: &[f32]) -> (usize, f32) {
+    let best = values.iter().copied().enumerate();
+    best.max_by(|a, b| a.1.total_cmp(&b.1))
+        .unwrap_or((0, f32::NAN))
+}

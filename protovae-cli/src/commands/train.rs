@@ -1,0 +1,258 @@
+//! `protovae train`.
+
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use protovae_core::model::BoxModel;
+use protovae_core::random::Initializer;
+use protovae_core::train::{
+    EpochRecord, MetricsLine, ModelCard, RunDirectory, Trainer, save_model,
+};
+use protovae_data::DataSplits;
+use protovae_explain::pictures::{prototype_grid, reconstruction_grid, save_png};
+use serde_json::json;
+
+use crate::args::TrainArgs;
+use crate::config::{self, RunConfig};
+use crate::error::{CliError, Result};
+use crate::output::{Progress, Voice};
+use crate::session;
+
+/// Where the run goes and whether it goes on.
+enum Place {
+    New { path: PathBuf, overwrite: bool },
+    Resumed(PathBuf),
+    Temporary,
+}
+
+pub fn run(arguments: &TrainArgs, voice: Voice) -> Result<()> {
+    let device = session::device(&arguments.device)?;
+    let (mut config, place) = plan(arguments)?;
+    if let Place::New { path, overwrite } = &place {
+        RunDirectory::check_free(path, *overwrite)?;
+    }
+    if arguments.sanity_check {
+        config.training.epochs = 1;
+        config.training.max_batches = Some(2);
+    }
+
+    // Everything that can be wrong with data and model shows before anything is written.
+    let data = session::data(&config, arguments.source.data_dir.as_deref())?;
+    let spec = session::model_spec(&data);
+    config.model = config.model.resolved(&spec)?;
+    let device = device.autodiff();
+    let mut init = Initializer::new(config.seed, &device);
+    device.seed(config.seed); // For plugins that use burn's own initialisers.
+    let model = config.model.build(&spec, &mut init)?;
+
+    let temporary = Temporary::new(&place);
+    let (directory, resumed) = match &place {
+        Place::New { path, overwrite } => (RunDirectory::create(path, *overwrite)?, false),
+        Place::Temporary => (RunDirectory::create(temporary.path(), true)?, false),
+        Place::Resumed(path) => (RunDirectory::open(path)?, true),
+    };
+    let json = config.to_json()?;
+    directory.write_config(&json)?;
+    introduce(&config, &data, &model, voice, &json);
+
+    let begun = Instant::now();
+    let training = &config.training;
+    let threads = training.loader_threads;
+    let train = session::loader(&data.train, training.batch_size, threads, Some(config.seed))?;
+    let test = session::loader(&data.test, training.batch_size, threads, None)?;
+    let mut progress = Progress::new(voice);
+    let trained = Trainer {
+        config: training,
+        seed: config.seed,
+        device: &device,
+        train: &train,
+        test: &test,
+        class_names: &data.classes,
+        run: Some(&directory),
+        observer: &mut progress,
+    }
+    .fit(model, resumed);
+    progress.finish();
+    let trained = trained?;
+    let last = match trained.last {
+        Some(record) => record,
+        None => last_record(&directory)?,
+    };
+
+    let mut card = ModelCard::new(
+        json["model"].clone(),
+        config.model.reported_as(),
+        spec.image,
+    );
+    card.class_names = data.classes.clone();
+    card.data = data.name.clone();
+    card.data_digest = data.digest.clone();
+    card.seed = config.seed;
+    card.epochs = last.epoch;
+    save_model(&directory.model(), &trained.model, &card)?;
+    let pictures = draw(&trained.model, &data, &directory)?;
+
+    let seconds = begun.elapsed().as_secs_f64();
+    conclude(&directory, &config, &last, &pictures, seconds, &place, voice)
+}
+
+fn plan(arguments: &TrainArgs) -> Result<(RunConfig, Place)> {
+    if let Some(path) = &arguments.resume {
+        let mut config = config::load_file(&RunDirectory::open(path)?.config())?;
+        if let Some(epochs) = arguments.source.epochs {
+            config.training.epochs = epochs;
+        }
+        config.training.check("training")?;
+        return Ok((config, Place::Resumed(path.clone())));
+    }
+    let named = config::load(&arguments.source)?;
+    let place = if arguments.sanity_check {
+        Place::Temporary
+    } else {
+        Place::New {
+            path: arguments
+                .out
+                .clone()
+                .unwrap_or_else(|| Path::new("runs").join(&named.name)),
+            overwrite: arguments.overwrite,
+        }
+    };
+    Ok((named.config, place))
+}
+
+/// A folder of its own for `--sanity-check`, removed when done.
+struct Temporary(Option<PathBuf>);
+
+impl Temporary {
+    fn new(place: &Place) -> Self {
+        Self(matches!(place, Place::Temporary).then(|| {
+            std::env::temp_dir().join(format!("protovae-sanity-check-{}", std::process::id()))
+        }))
+    }
+
+    fn path(&self) -> PathBuf {
+        self.0.clone().unwrap_or_default()
+    }
+}
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        if let Some(path) = &self.0 {
+            let _ = std::fs::remove_dir_all(path);
+        }
+    }
+}
+
+fn introduce(
+    config: &RunConfig,
+    data: &DataSplits,
+    model: &BoxModel,
+    voice: Voice,
+    json: &serde_json::Value,
+) {
+    voice.note(format!(
+        "{} on {}: {} training and {} test images of {}, {} classes; {} ({} parameters), {} epochs of batches of {}, seed {}",
+        model.kind(),
+        data.name,
+        data.train.len(),
+        data.test.len(),
+        model.image_shape(),
+        data.classes.len(),
+        config.model.reported_as(),
+        burn::module::Module::num_params(model),
+        config.training.epochs,
+        config.training.batch_size,
+        config.seed,
+    ));
+    if voice.verbose {
+        voice.note(format!("{json:#}"));
+    }
+}
+
+fn last_record(directory: &RunDirectory) -> Result<EpochRecord> {
+    let lines = directory.read_metrics()?;
+    lines
+        .into_iter()
+        .rev()
+        .find_map(|line| match line {
+            MetricsLine::Epoch(record) => Some(record),
+            _ => None,
+        })
+        .ok_or_else(|| {
+            CliError::Core(protovae_core::Error::Damaged {
+                path: directory.metrics(),
+                reason: "has no line of a completed epoch".to_string(),
+            })
+        })
+}
+
+/// Pairs of image and reconstruction a row, and rows.
+const RECONSTRUCTION_PAIRS: [usize; 2] = [5, 8];
+
+fn draw(model: &BoxModel, data: &DataSplits, directory: &RunDirectory) -> Result<Vec<PathBuf>> {
+    let mut written = Vec::new();
+    if model.prototypes().is_some() {
+        let path = directory.path().join("prototypes.png");
+        save_png(&prototype_grid(model)?, &path)?;
+        written.push(path);
+    }
+    let device = match burn::module::Module::devices(model).first() {
+        Some(device) => device.clone().without_autodiff(),
+        None => return Ok(written),
+    };
+    let [pairs, rows] = RECONSTRUCTION_PAIRS;
+    let images = session::some_images(data.test.as_ref(), pairs * rows, &device)?;
+    match reconstruction_grid(model, images, pairs) {
+        Ok(picture) => {
+            let path = directory.path().join("reconstructions.png");
+            save_png(&picture, &path)?;
+            written.push(path);
+        }
+        Err(protovae_explain::Error::Core(protovae_core::Error::Unsupported { .. })) => {}
+        Err(error) => return Err(error.into()),
+    }
+    Ok(written)
+}
+
+fn conclude(
+    directory: &RunDirectory,
+    config: &RunConfig,
+    last: &EpochRecord,
+    pictures: &[PathBuf],
+    seconds: f64,
+    place: &Place,
+    voice: Voice,
+) -> Result<()> {
+    if matches!(place, Place::Temporary) {
+        voice.line("sanity check passed: data, model, training, evaluation, checkpoint and pictures work")?;
+        return voice.object(&json!({"event": "sanity-check", "passed": true}));
+    }
+    voice.object(&json!({
+        "event": "done",
+        "run": directory.path(),
+        "reported_as": config.model.reported_as(),
+        "epochs": last.epoch,
+        "seconds": seconds,
+        "accuracy": last.test.accuracy,
+        "test": last.test,
+    }))?;
+    let run = directory.path().display();
+    voice.line(format!(
+        "\ntest accuracy {:.2} % after {} epochs ({} on {} images, {:.0} s)",
+        100.0 * last.test.accuracy,
+        last.epoch,
+        config.model.reported_as(),
+        last.test.samples,
+        seconds,
+    ))?;
+    voice.line(format!("model        {}", directory.model().display()))?;
+    for picture in pictures {
+        voice.line(format!("picture      {}", picture.display()))?;
+    }
+    voice.line(format!("settings     {}", directory.config().display()))?;
+    voice.line(format!("figures      {}", directory.metrics().display()))?;
+    voice.line("\nnext:")?;
+    voice.line(format!("  protovae eval {run}                  accuracy and losses again, from the file"))?;
+    voice.line(format!("  protovae predict {run} IMAGE.png     classify a picture, with reasons"))?;
+    voice.line(format!("  protovae prototypes {run}            what each prototype stands for"))
+}

@@ -1,0 +1,274 @@
+//! The configuration of a run: where it comes from, how sources are laid over each other, and what is wrong with it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use protovae_core::loss::CONVENTION_KEYS;
+use protovae_core::model::ModelConfig;
+use protovae_core::train::TrainingConfig;
+use protovae_data::DataConfig;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::args::ConfigSource;
+use crate::error::{CliError, Result};
+use crate::{presets, suggest};
+
+/// Everything that decides the result of a run.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RunConfig {
+    /// The seed of everything random; default 0.
+    #[serde(default)]
+    pub seed: u64,
+    /// Folder with the data sets, if one was named.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub data_dir: Option<PathBuf>,
+    /// The data set.
+    pub data: Box<dyn DataConfig>,
+    /// The model.
+    pub model: Box<dyn ModelConfig>,
+    /// How it is trained.
+    #[serde(default)]
+    pub training: TrainingConfig,
+}
+
+/// A configuration and the name that a run of it gets.
+#[derive(Debug)]
+pub struct Named {
+    /// The configuration.
+    pub config: RunConfig,
+    /// The preset's name or the file's stem.
+    pub name: String,
+}
+
+const DEFAULT_PRESET: &str = "mnist-5k";
+
+/// Lays the sources over each other (preset, file, `--set`, flags) and reads the result.
+///
+/// # Errors
+/// [`CliError::Config`] naming the key and the nearest right name.
+pub fn load(source: &ConfigSource) -> Result<Named> {
+    let mut origins = Vec::new();
+    let mut name = None;
+    let preset = match (&source.preset, &source.config) {
+        (None, Some(_)) => None,
+        (preset, _) => Some(preset.as_deref().unwrap_or(DEFAULT_PRESET)),
+    };
+    let mut merged = Value::Object(Map::new());
+    if let Some(preset) = preset {
+        merged = presets::find(preset)?.config;
+        origins.push(format!("preset {preset}"));
+        name = Some(preset.to_string());
+    }
+    if let Some(path) = &source.config {
+        overlay(&mut merged, read_json(path)?);
+        origins.push(path.display().to_string());
+        let stem = path.file_stem().map(|stem| stem.to_string_lossy().into_owned());
+        name = stem.or(name);
+    }
+    for assignment in &source.set {
+        overlay(&mut merged, parse_assignment(assignment)?);
+        origins.push(format!("--set {assignment}"));
+    }
+    if let Value::Object(map) = &mut merged {
+        if let Some(seed) = source.seed {
+            map.insert("seed".to_string(), seed.into());
+        }
+        if let Some(directory) = &source.data_dir {
+            map.insert(
+                "data_dir".to_string(),
+                Value::String(directory.display().to_string()),
+            );
+        }
+    }
+    if let Some(epochs) = source.epochs {
+        overlay(&mut merged, serde_json::json!({"training": {"epochs": epochs}}));
+    }
+    Ok(Named {
+        config: parse(merged, &origins.join(" + "))?,
+        name: name.unwrap_or_else(|| "run".to_string()),
+    })
+}
+
+/// Reads a complete configuration, such as the `config.json` of a run.
+///
+/// # Errors
+/// [`CliError::Read`], [`CliError::Config`].
+pub fn load_file(path: &Path) -> Result<RunConfig> {
+    parse(read_json(path)?, &path.display().to_string())
+}
+
+fn read_json(path: &Path) -> Result<Value> {
+    let text = fs::read_to_string(path).map_err(|source| CliError::Read {
+        path: path.to_path_buf(),
+        source,
+    })?;
+    let value: Value = serde_json::from_str(&text).map_err(|error| CliError::Config {
+        origin: path.display().to_string(),
+        message: format!("is no JSON: {error}"),
+    })?;
+    if value.is_object() {
+        Ok(value)
+    } else {
+        Err(CliError::Config {
+            origin: path.display().to_string(),
+            message: "must hold a JSON object".to_string(),
+        })
+    }
+}
+
+/// `a.b=3` as `{"a": {"b": 3}}`; a value that is no JSON is a string.
+fn parse_assignment(assignment: &str) -> Result<Value> {
+    let Some((key, value)) = assignment.split_once('=') else {
+        return Err(CliError::Usage(format!(
+            "--set {assignment}: must be KEY=VALUE, such as model.prototypes_per_class=20"
+        )));
+    };
+    if key.split('.').any(str::is_empty) {
+        return Err(CliError::Usage(format!(
+            "--set {assignment}: `{key}` is no dotted key"
+        )));
+    }
+    let value = serde_json::from_str(value).unwrap_or_else(|_| Value::String(value.to_string()));
+    Ok(key.rsplit('.').fold(value, |inner, part| {
+        Value::Object(Map::from_iter([(part.to_string(), inner)]))
+    }))
+}
+
+/// Lays `above` over `below`, object by object.
+///
+/// Three kinds of keys take others with them: another `type` replaces the whole object, since the keys of one plugin mean
+/// nothing to another; another `convention` replaces the choices that a convention makes; and the two ways to say the
+/// number of prototypes replace each other.
+fn overlay(below: &mut Value, above: Value) {
+    let (Value::Object(base), Value::Object(over)) = (&mut *below, &above) else {
+        *below = above;
+        return;
+    };
+    let replaced = |key: &str| over.contains_key(key);
+    if over.get("type").is_some_and(|tag| base.get("type") != Some(tag)) {
+        base.clear();
+    }
+    if replaced("convention") {
+        base.retain(|key, _| !CONVENTION_KEYS.contains(&key.as_str()));
+    }
+    if replaced("prototypes") {
+        base.remove("prototypes_per_class");
+    }
+    if replaced("prototypes_per_class") {
+        base.remove("prototypes");
+    }
+    let Value::Object(over) = above else { return };
+    for (key, value) in over {
+        match base.get_mut(&key) {
+            Some(inner) => overlay(inner, value),
+            None => {
+                base.insert(key, value);
+            }
+        }
+    }
+}
+
+fn parse(value: Value, origin: &str) -> Result<RunConfig> {
+    let config: RunConfig =
+        serde_path_to_error::deserialize(&value).map_err(|error| CliError::Config {
+            origin: origin.to_string(),
+            message: explain(&value, &error.path().to_string(), &error.inner().to_string()),
+        })?;
+    config.training.check("training")?;
+    Ok(config)
+}
+
+/// Rewrites a serde message so that it names the whole path and the nearest right name.
+fn explain(value: &Value, path: &str, message: &str) -> String {
+    let mut quoted = message.split('`').skip(1).step_by(2);
+    let unknown = message.starts_with("unknown field") || message.starts_with("unknown variant");
+    let place = match quoted.next() {
+        Some(word) if unknown => {
+            let candidates: Vec<&str> = quoted.collect();
+            let place = find_word(value, word).unwrap_or_else(|| path.to_string());
+            return format!(
+                "{place}: {message}{}",
+                suggest::did_you_mean(word, &candidates)
+            );
+        }
+        _ => path,
+    };
+    if place == "." {
+        message.to_string()
+    } else {
+        format!("{place}: {message}")
+    }
+}
+
+/// The dotted path of the first key or string value `word`.
+fn find_word(value: &Value, word: &str) -> Option<String> {
+    let join = |key: &str, rest: String| {
+        if rest.is_empty() {
+            key.to_string()
+        } else {
+            format!("{key}.{rest}")
+        }
+    };
+    match value {
+        Value::String(text) if text == word => Some(String::new()),
+        Value::Object(map) => map.iter().find_map(|(key, inner)| {
+            if key == word {
+                Some(key.clone())
+            } else {
+                find_word(inner, word).map(|rest| join(key, rest))
+            }
+        }),
+        Value::Array(items) => items.iter().enumerate().find_map(|(index, inner)| {
+            find_word(inner, word).map(|rest| join(&index.to_string(), rest))
+        }),
+        _ => None,
+    }
+}
+
+impl RunConfig {
+    /// As JSON with all defaults.
+    ///
+    /// # Errors
+    /// [`CliError::Usage`] if a plugin's recipe cannot be written.
+    pub fn to_json(&self) -> Result<Value> {
+        serde_json::to_value(self)
+            .map_err(|error| CliError::Usage(format!("the configuration cannot be written: {error}")))
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn another_type_replaces_the_object_and_the_same_type_does_not() {
+        let mut base = json!({"data": {"type": "mnist", "path": "x"}});
+        overlay(&mut base, json!({"data": {"type": "mnist", "train_limit": 5}}));
+        assert_eq!(base["data"], json!({"type": "mnist", "path": "x", "train_limit": 5}));
+        overlay(&mut base, json!({"data": {"type": "mnist-5k"}}));
+        assert_eq!(base["data"], json!({"type": "mnist-5k"}));
+    }
+
+    #[test]
+    fn another_convention_replaces_its_choices_alone() {
+        let mut base = json!({"loss": {"convention": "paper", "latent": "mean", "weights": {"kl": 0}}});
+        overlay(&mut base, json!({"loss": {"convention": "reference2022"}}));
+        assert_eq!(
+            base["loss"],
+            json!({"convention": "reference2022", "weights": {"kl": 0}})
+        );
+    }
+
+    #[test]
+    fn assignments_are_json_or_text() {
+        assert_eq!(parse_assignment("a.b=3").unwrap(), json!({"a": {"b": 3}}));
+        assert_eq!(parse_assignment("a=x=y").unwrap(), json!({"a": "x=y"}));
+        assert_eq!(parse_assignment("a=[1]").unwrap(), json!({"a": [1]}));
+        assert!(parse_assignment("a").is_err());
+        assert!(parse_assignment("a..b=1").is_err());
+    }
+}

@@ -1,0 +1,64 @@
+//! What the program says when it stops, and its exit code.
+
+use std::path::PathBuf;
+
+/// Why a command ended early.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CliError {
+    /// The command line or the configuration is wrong: exit code 2.
+    #[error("{0}")]
+    Usage(String),
+    /// The configuration is wrong at a key: exit code 2.
+    #[error("{origin}: {message}")]
+    Config {
+        /// Where the configuration came from: a file, a preset, `--set`.
+        origin: String,
+        /// What is wrong, naming the key.
+        message: String,
+    },
+    /// The model, the trainer or a file failed: exit code 1, or 2 where a configured value is to blame.
+    #[error(transparent)]
+    Core(#[from] protovae_core::Error),
+    /// The data cannot be read: exit code 1.
+    #[error(transparent)]
+    Data(#[from] protovae_data::DataError),
+    /// A picture cannot be made: exit code 1.
+    #[error(transparent)]
+    Explain(#[from] protovae_explain::Error),
+    /// A file cannot be read: exit code 1.
+    #[error("cannot read {path}: {source}")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// The system's reason.
+        source: std::io::Error,
+    },
+    /// Standard output went away: exit code 1, said to nobody.
+    #[error("cannot write to standard output: {0}")]
+    Output(#[from] std::io::Error),
+    /// Some of several inputs failed; each was reported when it did. Exit code 1.
+    #[error("{failed} of {all} images could not be read")]
+    Some {
+        /// How many failed.
+        failed: usize,
+        /// How many there were.
+        all: usize,
+    },
+}
+
+impl CliError {
+    /// 1: the work failed; 2: the command line or the configuration is wrong.
+    pub fn exit_code(&self) -> u8 {
+        use protovae_core::Error as Core;
+        match self {
+            Self::Usage(_) | Self::Config { .. } => 2,
+            Self::Core(Core::Config { .. } | Core::Device { .. } | Core::RunExists { .. }) => 2,
+            Self::Data(protovae_data::DataError::Setting { .. }) => 2,
+            _ => 1,
+        }
+    }
+}
+
+/// Result of this crate.
+pub type Result<T> = std::result::Result<T, CliError>;

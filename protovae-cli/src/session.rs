@@ -1,0 +1,120 @@
+//! What several commands need: the device, the data, the model of a run.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use burn::tensor::Device;
+use protovae_core::ImageShape;
+use protovae_core::model::ModelSpec;
+use protovae_data::{DataSearch, DataSplits, Dataset, Loader, LoaderConfig, Order};
+
+use crate::args::DeviceArgs;
+use crate::config::RunConfig;
+use crate::error::{CliError, Result};
+
+/// Resolves the device and sets the number of threads, once, before the first tensor.
+pub fn device(arguments: &DeviceArgs) -> Result<Device> {
+    if let Some(threads) = arguments.threads {
+        if threads == 0 || threads > 1024 {
+            return Err(CliError::Usage(format!(
+                "--threads must lie between 1 and 1024, not {threads}"
+            )));
+        }
+        // Fails if the pool exists already, as in a program that calls this library twice; then that pool is used.
+        let _ = rayon::ThreadPoolBuilder::new()
+            .num_threads(threads)
+            .build_global();
+    }
+    let device = arguments.device.resolve()?;
+    align_default_device(arguments)?;
+    Ok(device)
+}
+
+/// Makes burn's own default device the chosen one.
+///
+/// Loading an optimizer's state passes through burn's default device, which with an accelerator compiled in is that
+/// accelerator, present or not. The variable that decides it cannot be set in a running multi-threaded program without
+/// `unsafe`, so the program starts itself anew with it.
+#[cfg(all(unix, any(feature = "cuda", feature = "libtorch", feature = "wgpu")))]
+fn align_default_device(arguments: &DeviceArgs) -> Result<()> {
+    use std::os::unix::process::CommandExt;
+    let wanted = arguments.device.burn_name();
+    if std::env::var_os("BURN_DEVICE").is_some_and(|value| value == wanted) {
+        return Ok(());
+    }
+    let program = std::env::current_exe()?;
+    let error = std::process::Command::new(program)
+        .args(std::env::args_os().skip(1))
+        .env("BURN_DEVICE", wanted)
+        .exec();
+    Err(CliError::Output(error))
+}
+
+/// A build with the CPU backend alone has but one default device.
+#[cfg(not(all(unix, any(feature = "cuda", feature = "libtorch", feature = "wgpu"))))]
+#[allow(clippy::unnecessary_wraps)]
+fn align_default_device(_arguments: &DeviceArgs) -> Result<()> {
+    Ok(())
+}
+
+/// Loads the data set of a configuration; `data_dir` overrides the folder the configuration remembers.
+pub fn data(config: &RunConfig, data_dir: Option<&Path>) -> Result<DataSplits> {
+    let search = DataSearch {
+        data_dir: data_dir
+            .map(Path::to_path_buf)
+            .or_else(|| config.data_dir.clone()),
+    };
+    Ok(config.data.load(&search)?)
+}
+
+/// What a model for this data has to fit.
+pub fn model_spec(data: &DataSplits) -> ModelSpec {
+    ModelSpec {
+        image: ImageShape::new(data.shape.channels, data.shape.height, data.shape.width),
+        classes: data.classes.len(),
+    }
+}
+
+/// Batches of a data set, shuffled by `seed` if there is one.
+pub fn loader(
+    dataset: &Arc<dyn Dataset>,
+    batch_size: usize,
+    threads: usize,
+    seed: Option<u64>,
+) -> Result<Loader> {
+    let config = LoaderConfig {
+        batch_size,
+        threads,
+        order: seed.map_or(Order::Sequential, |seed| Order::Shuffled { seed }),
+        ..LoaderConfig::default()
+    };
+    Ok(Loader::new(Arc::clone(dataset), config)?)
+}
+
+/// The model file that a user means by a run directory or a file.
+pub fn model_path(run: &Path) -> PathBuf {
+    if run.is_dir() {
+        run.join("model.safetensors")
+    } else {
+        run.to_path_buf()
+    }
+}
+
+/// The first `count` images of a data set on a device, `[count, C, H, W]`, spread over the whole set.
+pub fn some_images(
+    dataset: &dyn Dataset,
+    count: usize,
+    device: &Device,
+) -> Result<burn::tensor::Tensor<4>> {
+    let shape = dataset.shape();
+    let count = count.min(dataset.len());
+    let mut values = vec![0f32; count * shape.pixels()];
+    for (number, image) in values.chunks_exact_mut(shape.pixels().max(1)).enumerate() {
+        dataset.image(number * dataset.len() / count.max(1), image)?;
+    }
+    let data = burn::tensor::TensorData::new(
+        values,
+        [count, shape.channels, shape.height, shape.width],
+    );
+    Ok(burn::tensor::Tensor::from_data(data, device))
+}
