@@ -47,7 +47,7 @@ impl Taps {
 
 /// Rows of a tile at the level that [`dispatch`] will choose.
 fn tile_rows() -> usize {
-    match Level::detect() {
+    match Level::get() {
         #[cfg(target_arch = "x86_64")]
         Level::Avx512 => 8,
         _ => 4,

@@ -1,5 +1,8 @@
 //! The two inner loops of every convolution: sums of shifted planes, and products of planes.
 
+// Loops over the indices of a tile unroll into registers; iterators over its arrays do not.
+#![allow(clippy::needless_range_loop)]
+
 use super::vector::Vector;
 
 /// `out[m][p] = start[m] + Σ_k weights[k][m] · planes[offsets[k] + p]` for `M` rows and all positions.
@@ -69,27 +72,27 @@ unsafe fn sweep_tile<V: Vector, const M: usize, const N: usize>(
     // SAFETY: the caller vouches for the pointers and for the instruction set.
     unsafe {
         let mut sums = [[V::splat(0.0); N]; M];
-        for (m, row) in sums.iter_mut().enumerate() {
-            *row = [V::splat(*start.add(m)); N];
+        for m in 0..M {
+            sums[m] = [V::splat(*start.add(m)); N];
         }
         let mut weight = weights;
         for &offset in offsets {
             let plane = planes.add(offset);
             let mut values = [V::splat(0.0); N];
-            for (n, value) in values.iter_mut().enumerate() {
-                *value = V::load(plane.add(n * V::LANES));
+            for n in 0..N {
+                values[n] = V::load(plane.add(n * V::LANES));
             }
-            for (m, row) in sums.iter_mut().enumerate() {
+            for m in 0..M {
                 let factor = V::splat(*weight.add(m));
-                for (sum, &value) in row.iter_mut().zip(&values) {
-                    *sum = sum.add_product(factor, value);
+                for n in 0..N {
+                    sums[m][n] = sums[m][n].add_product(factor, values[n]);
                 }
             }
             weight = weight.add(M);
         }
-        for (m, row) in sums.iter().enumerate() {
-            for (n, sum) in row.iter().enumerate() {
-                sum.store(out.add(m * out_stride + n * V::LANES));
+        for m in 0..M {
+            for n in 0..N {
+                sums[m][n].store(out.add(m * out_stride + n * V::LANES));
             }
         }
     }
@@ -195,21 +198,21 @@ unsafe fn product_tile<V: Vector, const M: usize, const N: usize>(
         let mut at = 0;
         while at < positions {
             let mut values = [V::splat(0.0); N];
-            for (value, offset) in values.iter_mut().zip(offsets) {
-                *value = V::load(planes.add(offset + at));
+            for n in 0..N {
+                values[n] = V::load(planes.add(offsets[n] + at));
             }
-            for (m, row) in sums.iter_mut().enumerate() {
+            for m in 0..M {
                 let factor = V::load(left.add(m * left_stride + at));
-                for (sum, &value) in row.iter_mut().zip(&values) {
-                    *sum = sum.add_product(factor, value);
+                for n in 0..N {
+                    sums[m][n] = sums[m][n].add_product(factor, values[n]);
                 }
             }
             at += V::LANES;
         }
-        for (m, row) in sums.iter().enumerate() {
-            for (n, sum) in row.iter().enumerate() {
+        for m in 0..M {
+            for n in 0..N {
                 let to = products.add(m * products_stride + n);
-                let sum = sum.sum();
+                let sum = sums[m][n].sum();
                 *to = if add { *to + sum } else { sum };
             }
         }
