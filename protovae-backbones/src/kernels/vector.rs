@@ -13,8 +13,10 @@ use std::sync::OnceLock;
 pub unsafe trait Vector: Copy {
     /// Values in a vector.
     const LANES: usize;
-    /// Rows of a register tile, such that its accumulators (three vectors a row) fit the registers.
+    /// Most rows of a register tile.
     const ROWS: usize;
+    /// Whether there are thirty-two registers rather than sixteen.
+    const WIDE: bool;
     /// The same value in every lane.
     unsafe fn splat(value: f32) -> Self;
     /// Reads `LANES` values.
@@ -42,7 +44,8 @@ pub struct Portable([f32; 4]);
 // SAFETY: plain code runs on every processor.
 unsafe impl Vector for Portable {
     const LANES: usize = 4;
-    const ROWS: usize = 4;
+    const ROWS: usize = 6;
+    const WIDE: bool = false;
     #[inline(always)]
     unsafe fn splat(value: f32) -> Self {
         Self([value; 4])
@@ -90,7 +93,8 @@ mod x86 {
     // SAFETY: every method only uses AVX2 and FMA, which the caller has to have checked for.
     unsafe impl Vector for Avx2 {
         const LANES: usize = 8;
-        const ROWS: usize = 4;
+        const ROWS: usize = 6;
+        const WIDE: bool = false;
         #[inline(always)]
         unsafe fn splat(value: f32) -> Self {
             // SAFETY: the caller vouches for AVX2.
@@ -138,6 +142,7 @@ mod x86 {
     unsafe impl Vector for Avx512 {
         const LANES: usize = 16;
         const ROWS: usize = 8;
+        const WIDE: bool = true;
         #[inline(always)]
         unsafe fn splat(value: f32) -> Self {
             // SAFETY: the caller vouches for AVX-512F.
@@ -189,6 +194,17 @@ pub enum Level {
 }
 
 impl Level {
+    /// Most rows of a register tile: the `ROWS` of the vector.
+    pub fn rows(self) -> usize {
+        match self {
+            Self::Portable => Portable::ROWS,
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2 => x86::Avx2::ROWS,
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512 => x86::Avx512::ROWS,
+        }
+    }
+
     /// The best level of this processor, at most the one named in the environment: see [`LIMIT`].
     pub fn get() -> Self {
         static LEVEL: OnceLock<Level> = OnceLock::new();
