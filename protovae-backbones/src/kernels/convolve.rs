@@ -14,44 +14,42 @@ const PARTS: usize = 16;
 
 /// Weights in the order in which a sweep reads them, and where their taps lie.
 struct Taps {
-    /// For each block of rows: the weights `[tap][row]`.
+    /// For each tile of rows: the weights `[tap][row]`.
     weights: Vec<f32>,
     /// For each tap, where its plane begins.
     offsets: Vec<usize>,
 }
 
 impl Taps {
-    /// Packs `weight(row, tap)` in blocks of `block` rows.
-    fn pack(
-        rows: usize,
-        block: usize,
-        offsets: Vec<usize>,
-        weight: impl Fn(usize, usize) -> f32 + Sync,
-    ) -> Self {
+    /// Packs `weight(row, tap)` tile by tile.
+    fn pack(rows: usize, offsets: Vec<usize>, weight: impl Fn(usize, usize) -> f32 + Sync) -> Self {
         let taps = offsets.len();
         let mut weights = vec![0.0; rows * taps];
-        weights
-            .par_chunks_mut((block * taps).max(1))
-            .enumerate()
-            .for_each(|(index, chunk)| {
-                let count = block.min(rows - index * block);
-                for (tap, values) in chunk.chunks_exact_mut(count).enumerate() {
-                    for (row, value) in values.iter_mut().enumerate() {
-                        *value = weight(index * block + row, tap);
-                    }
+        let mut parts = Vec::new();
+        let mut rest = weights.as_mut_slice();
+        for (first, count) in tiles(rows, Level::get().rows()) {
+            let (part, after) = rest.split_at_mut(count * taps);
+            parts.push((first, count, part));
+            rest = after;
+        }
+        parts.into_par_iter().for_each(|(first, count, part)| {
+            for (tap, values) in part.chunks_exact_mut(count).enumerate() {
+                for (row, value) in values.iter_mut().enumerate() {
+                    *value = weight(first + row, tap);
                 }
-            });
+            }
+        });
         Self { weights, offsets }
     }
 }
 
-/// Rows of a tile at the level that [`dispatch`] will choose.
-fn tile_rows() -> usize {
-    match Level::detect() {
-        #[cfg(target_arch = "x86_64")]
-        Level::Avx512 => 8,
-        _ => 4,
-    }
+/// Cuts rows into tiles as even as can be, since a narrow one at the end would be slow: first row and number of rows.
+fn tiles(rows: usize, most: usize) -> impl Iterator<Item = (usize, usize)> {
+    let tiles = rows.div_ceil(most);
+    (0..tiles).map(move |tile| {
+        let first = tile * rows / tiles;
+        (first, (tile + 1) * rows / tiles - first)
+    })
 }
 
 /// Offsets of the big side's planes, for every tap in the order of the weights.
@@ -73,12 +71,9 @@ fn big_offsets(geometry: &Geometry, layout: &Layout) -> Vec<usize> {
 /// Weights of a sweep from the big side to the small one.
 fn down_taps(geometry: &Geometry, layout: &Layout, weight: &[f32]) -> Taps {
     let taps = geometry.taps();
-    Taps::pack(
-        geometry.small,
-        tile_rows(),
-        big_offsets(geometry, layout),
-        |row, tap| weight[row * taps + tap],
-    )
+    Taps::pack(geometry.small, big_offsets(geometry, layout), |row, tap| {
+        weight[row * taps + tap]
+    })
 }
 
 /// Weights of the sweeps from the small side to each phase of the big one.
@@ -99,12 +94,9 @@ fn up_taps(geometry: &Geometry, layout: &Layout, weight: &[f32]) -> Vec<Taps> {
                 }
             }
             let square = kernel * kernel;
-            phases.push(Taps::pack(
-                geometry.big,
-                tile_rows(),
-                offsets,
-                |row, tap| weight[sources[tap] + row * square],
-            ));
+            phases.push(Taps::pack(geometry.big, offsets, |row, tap| {
+                weight[sources[tap] + row * square]
+            }));
         }
     }
     phases
@@ -130,11 +122,9 @@ unsafe fn down_group<V: Vector>(
     out: *mut f32,
     images: *mut f32,
 ) {
-    let mut first = 0;
-    while first < geometry.small {
-        let rows = V::ROWS.min(geometry.small - first);
+    for (first, rows) in tiles(geometry.small, V::ROWS) {
         // SAFETY: `out` holds a tile's rows of positions rounded up; the planes extend beyond the positions by the reach
-        // of the taps; the packed weights are in blocks of `V::ROWS` rows.
+        // of the taps; the weights are packed for the same tiles.
         unsafe {
             let weights = taps.weights.as_ptr().add(first * taps.offsets.len());
             let positions = layout.positions(count);
@@ -153,7 +143,6 @@ unsafe fn down_group<V: Vector>(
                 store_small::<V>(geometry, layout, plane, first + row, count, images);
             }
         }
-        first += rows;
     }
 }
 
@@ -174,7 +163,7 @@ unsafe fn up_group<V: Vector>(
 ) {
     let stride = geometry.stride;
     // SAFETY: `out` holds `stride` times a tile's rows of positions rounded up; the front of the planes holds the reach of
-    // the taps; the packed weights are in blocks of `V::ROWS` rows.
+    // the taps; the weights are packed for the same tiles.
     unsafe {
         if !geometry.covers() {
             let [height, width] = geometry.size;
@@ -187,9 +176,7 @@ unsafe fn up_group<V: Vector>(
             }
         }
         let positions = layout.positions(count);
-        let mut first = 0;
-        while first < geometry.big {
-            let rows = V::ROWS.min(geometry.big - first);
+        for (first, rows) in tiles(geometry.big, V::ROWS) {
             for phase_row in 0..stride {
                 for phase_column in 0..stride {
                     let taps = &phases[phase_row * stride + phase_column];
@@ -222,7 +209,6 @@ unsafe fn up_group<V: Vector>(
                     );
                 }
             }
-            first += rows;
         }
     }
 }
@@ -506,9 +492,7 @@ impl Kernel for Part<'_> {
                         let left = small.add(layout.front);
                         if self.wanted.weight {
                             let taps = self.offsets.len();
-                            let mut row = 0;
-                            while row < geometry.small {
-                                let rows = V::ROWS.min(geometry.small - row);
+                            for (row, rows) in tiles(geometry.small, V::ROWS) {
                                 let left = left.add(row * layout.small_plane);
                                 let to = self.weight.add(row * taps);
                                 products::<V>(
@@ -522,7 +506,6 @@ impl Kernel for Part<'_> {
                                     positions,
                                     add,
                                 );
-                                row += rows;
                             }
                         }
                         if self.wanted.bias && self.transposed {

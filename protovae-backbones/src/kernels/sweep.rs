@@ -1,6 +1,17 @@
 //! The two inner loops of every convolution: sums of shifted planes, and products of planes.
 
+// Loops over the indices of a tile unroll into registers; iterators over its arrays do not.
+#![allow(clippy::needless_range_loop)]
+
 use super::vector::Vector;
+
+/// Calls a macro with the tiles: rows, then columns with sixteen registers and with thirty-two. A tile needs a register for
+/// each of its sums, for a column of values and for a factor or two, and about ten sums to hide the latency of a product.
+macro_rules! tile_sizes {
+    ($rows:ident) => {
+        $rows!(1, 8, 8; 2, 4, 8; 3, 3, 6; 4, 2, 5; 5, 2, 4; 6, 2, 4; 7, 1, 3; 8, 1, 3;)
+    };
+}
 
 /// `out[m][p] = start[m] + Σ_k weights[k][m] · planes[offsets[k] + p]` for `M` rows and all positions.
 ///
@@ -8,7 +19,7 @@ use super::vector::Vector;
 /// `weights` holds `offsets.len() · M` values, `start` holds `M`; `offsets[k] + p` lies in `planes` and
 /// `m · out_stride + p` in `out` for every `p` below `positions` rounded up to a whole vector.
 #[inline(always)]
-unsafe fn sweep_rows<V: Vector, const M: usize>(
+unsafe fn sweep_rows<V: Vector, const M: usize, const N: usize>(
     weights: *const f32,
     start: *const f32,
     planes: *const f32,
@@ -17,40 +28,29 @@ unsafe fn sweep_rows<V: Vector, const M: usize>(
     out_stride: usize,
     positions: usize,
 ) {
-    // SAFETY: every tile stays below `positions` rounded up to a vector, which the caller vouches for.
-    unsafe {
-        let mut at = 0;
-        while at + 2 * V::LANES < positions {
-            sweep_tile::<V, M, 3>(
-                weights,
-                start,
-                planes.add(at),
-                offsets,
-                out.add(at),
-                out_stride,
-            );
-            at += 3 * V::LANES;
-        }
-        if at + V::LANES < positions {
-            sweep_tile::<V, M, 2>(
-                weights,
-                start,
-                planes.add(at),
-                offsets,
-                out.add(at),
-                out_stride,
-            );
-        } else if at < positions {
-            sweep_tile::<V, M, 1>(
-                weights,
-                start,
-                planes.add(at),
-                offsets,
-                out.add(at),
-                out_stride,
-            );
-        }
+    let vectors = positions.div_ceil(V::LANES);
+    let mut done = 0;
+    macro_rules! tiles {
+        ($columns:expr) => {
+            while done + $columns <= vectors {
+                let at = done * V::LANES;
+                // SAFETY: the tile stays below `positions` rounded up to a vector, which the caller vouches for.
+                unsafe {
+                    let (planes, out) = (planes.add(at), out.add(at));
+                    sweep_tile::<V, M, { $columns }>(weights, start, planes, offsets, out, out_stride);
+                }
+                done += $columns;
+            }
+        };
     }
+    tiles!(N);
+    if N > 4 {
+        tiles!(4);
+    }
+    if N > 2 {
+        tiles!(2);
+    }
+    tiles!(1);
 }
 
 /// `M` rows by `N` vectors of [`sweep_rows`], all in registers.
@@ -69,27 +69,27 @@ unsafe fn sweep_tile<V: Vector, const M: usize, const N: usize>(
     // SAFETY: the caller vouches for the pointers and for the instruction set.
     unsafe {
         let mut sums = [[V::splat(0.0); N]; M];
-        for (m, row) in sums.iter_mut().enumerate() {
-            *row = [V::splat(*start.add(m)); N];
+        for m in 0..M {
+            sums[m] = [V::splat(*start.add(m)); N];
         }
         let mut weight = weights;
         for &offset in offsets {
             let plane = planes.add(offset);
             let mut values = [V::splat(0.0); N];
-            for (n, value) in values.iter_mut().enumerate() {
-                *value = V::load(plane.add(n * V::LANES));
+            for n in 0..N {
+                values[n] = V::load(plane.add(n * V::LANES));
             }
-            for (m, row) in sums.iter_mut().enumerate() {
+            for m in 0..M {
                 let factor = V::splat(*weight.add(m));
-                for (sum, &value) in row.iter_mut().zip(&values) {
-                    *sum = sum.add_product(factor, value);
+                for n in 0..N {
+                    sums[m][n] = sums[m][n].add_product(factor, values[n]);
                 }
             }
             weight = weight.add(M);
         }
-        for (m, row) in sums.iter().enumerate() {
-            for (n, sum) in row.iter().enumerate() {
-                sum.store(out.add(m * out_stride + n * V::LANES));
+        for m in 0..M {
+            for n in 0..N {
+                sums[m][n].store(out.add(m * out_stride + n * V::LANES));
             }
         }
     }
@@ -112,17 +112,23 @@ pub unsafe fn sweep<V: Vector>(
     positions: usize,
 ) {
     macro_rules! rows {
-        ($($count:literal)*) => {
+        ($($count:literal, $narrow:literal, $wide:literal;)*) => {
             match rows {
-                // SAFETY: passed on from the caller.
-                $($count if $count <= V::ROWS => unsafe {
-                    sweep_rows::<V, $count>(weights, start, planes, offsets, out, out_stride, positions)
-                },)*
+                $($count if $count <= V::ROWS => {
+                    // SAFETY: passed on from the caller.
+                    unsafe {
+                        if V::WIDE {
+                            sweep_rows::<V, $count, $wide>(weights, start, planes, offsets, out, out_stride, positions);
+                        } else {
+                            sweep_rows::<V, $count, $narrow>(weights, start, planes, offsets, out, out_stride, positions);
+                        }
+                    }
+                })*
                 _ => unreachable!("a tile has at most {} rows", V::ROWS),
             }
         };
     }
-    rows!(1 2 3 4 5 6 7 8)
+    tile_sizes!(rows);
 }
 
 /// `products[m][n] (+)= Σ_p left[m][p] · planes[offsets[n] + p]` for `M` rows and all offsets.
@@ -132,7 +138,7 @@ pub unsafe fn sweep<V: Vector>(
 /// whole vector; `products` holds `M` rows of `products_stride`, at least `offsets.len()`, values.
 #[inline(always)]
 #[allow(clippy::too_many_arguments)]
-unsafe fn product_rows<V: Vector, const M: usize>(
+unsafe fn product_rows<V: Vector, const M: usize, const N: usize>(
     left: *const f32,
     left_stride: usize,
     planes: *const f32,
@@ -142,35 +148,36 @@ unsafe fn product_rows<V: Vector, const M: usize>(
     positions: usize,
     add: bool,
 ) {
-    // SAFETY: passed on from the caller; a tile covers as many offsets as are left.
-    unsafe {
-        let (threes, rest) = offsets.as_chunks::<3>();
-        for (i, three) in threes.iter().enumerate() {
-            product_tile::<V, M, 3>(
-                left,
-                left_stride,
-                planes,
-                three,
-                products.add(3 * i),
-                products_stride,
-                positions,
-                add,
-            );
-        }
-        for (i, one) in rest.iter().enumerate() {
-            let products = products.add(3 * threes.len() + i);
-            product_tile::<V, M, 1>(
-                left,
-                left_stride,
-                planes,
-                &[*one],
-                products,
-                products_stride,
-                positions,
-                add,
-            );
-        }
+    let mut done = 0;
+    macro_rules! tiles {
+        ($columns:expr) => {
+            while let Some(offsets) = offsets[done..].first_chunk::<{ $columns }>() {
+                // SAFETY: passed on from the caller; the tile covers as many products as offsets.
+                unsafe {
+                    let products = products.add(done);
+                    product_tile::<V, M, { $columns }>(
+                        left,
+                        left_stride,
+                        planes,
+                        offsets,
+                        products,
+                        products_stride,
+                        positions,
+                        add,
+                    );
+                }
+                done += $columns;
+            }
+        };
     }
+    tiles!(N);
+    if N > 4 {
+        tiles!(4);
+    }
+    if N > 2 {
+        tiles!(2);
+    }
+    tiles!(1);
 }
 
 /// `M` rows by `N` offsets of [`product_rows`], all in registers.
@@ -195,21 +202,21 @@ unsafe fn product_tile<V: Vector, const M: usize, const N: usize>(
         let mut at = 0;
         while at < positions {
             let mut values = [V::splat(0.0); N];
-            for (value, offset) in values.iter_mut().zip(offsets) {
-                *value = V::load(planes.add(offset + at));
+            for n in 0..N {
+                values[n] = V::load(planes.add(offsets[n] + at));
             }
-            for (m, row) in sums.iter_mut().enumerate() {
+            for m in 0..M {
                 let factor = V::load(left.add(m * left_stride + at));
-                for (sum, &value) in row.iter_mut().zip(&values) {
-                    *sum = sum.add_product(factor, value);
+                for n in 0..N {
+                    sums[m][n] = sums[m][n].add_product(factor, values[n]);
                 }
             }
             at += V::LANES;
         }
-        for (m, row) in sums.iter().enumerate() {
-            for (n, sum) in row.iter().enumerate() {
+        for m in 0..M {
+            for n in 0..N {
                 let to = products.add(m * products_stride + n);
-                let sum = sum.sum();
+                let sum = sums[m][n].sum();
                 *to = if add { *to + sum } else { sum };
             }
         }
@@ -234,19 +241,27 @@ pub unsafe fn products<V: Vector>(
     add: bool,
 ) {
     macro_rules! rows {
-        ($($count:literal)*) => {
+        ($($count:literal, $narrow:literal, $wide:literal;)*) => {
             match rows {
-                // SAFETY: passed on from the caller.
-                $($count if $count <= V::ROWS => unsafe {
-                    product_rows::<V, $count>(
-                        left, left_stride, planes, offsets, products, products_stride, positions, add,
-                    )
-                },)*
+                $($count if $count <= V::ROWS => {
+                    // SAFETY: passed on from the caller.
+                    unsafe {
+                        if V::WIDE {
+                            product_rows::<V, $count, $wide>(
+                                left, left_stride, planes, offsets, products, products_stride, positions, add,
+                            );
+                        } else {
+                            product_rows::<V, $count, $narrow>(
+                                left, left_stride, planes, offsets, products, products_stride, positions, add,
+                            );
+                        }
+                    }
+                })*
                 _ => unreachable!("a tile has at most {} rows", V::ROWS),
             }
         };
     }
-    rows!(1 2 3 4 5 6 7 8)
+    tile_sizes!(rows);
 }
 
 /// Sum of `positions` values, rounded up to a whole vector.

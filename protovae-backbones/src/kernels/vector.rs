@@ -3,6 +3,8 @@
 //! The build targets the oldest x86-64, so the hot loops are written once against [`Vector`], always inlined, and
 //! instantiated inside functions that have the wider instruction sets switched on.
 
+use std::sync::OnceLock;
+
 /// A vector of `f32`.
 ///
 /// # Safety
@@ -11,8 +13,10 @@
 pub unsafe trait Vector: Copy {
     /// Values in a vector.
     const LANES: usize;
-    /// Rows of a register tile, such that its accumulators (three vectors a row) fit the registers.
+    /// Most rows of a register tile.
     const ROWS: usize;
+    /// Whether there are thirty-two registers rather than sixteen.
+    const WIDE: bool;
     /// The same value in every lane.
     unsafe fn splat(value: f32) -> Self;
     /// Reads `LANES` values.
@@ -27,6 +31,12 @@ pub unsafe trait Vector: Copy {
     unsafe fn sum(self) -> f32;
 }
 
+/// A value at any address. Read and written through a pointer to this, a vector is one instruction in every profile; the
+/// functions of the standard library for it bring a branch each where debug assertions are on.
+#[repr(C, packed)]
+#[derive(Clone, Copy)]
+struct Anywhere<T>(T);
+
 /// Plain code, which the compiler vectorises as the target allows.
 #[derive(Clone, Copy)]
 pub struct Portable([f32; 4]);
@@ -34,7 +44,8 @@ pub struct Portable([f32; 4]);
 // SAFETY: plain code runs on every processor.
 unsafe impl Vector for Portable {
     const LANES: usize = 4;
-    const ROWS: usize = 4;
+    const ROWS: usize = 6;
+    const WIDE: bool = false;
     #[inline(always)]
     unsafe fn splat(value: f32) -> Self {
         Self([value; 4])
@@ -42,12 +53,12 @@ unsafe impl Vector for Portable {
     #[inline(always)]
     unsafe fn load(from: *const f32) -> Self {
         // SAFETY: the caller vouches for four readable values.
-        Self(unsafe { from.cast::<[f32; 4]>().read_unaligned() })
+        Self(unsafe { (*from.cast::<Anywhere<[f32; 4]>>()).0 })
     }
     #[inline(always)]
     unsafe fn store(self, to: *mut f32) {
         // SAFETY: the caller vouches for four writable values.
-        unsafe { to.cast::<[f32; 4]>().write_unaligned(self.0) }
+        unsafe { *to.cast::<Anywhere<[f32; 4]>>() = Anywhere(self.0) }
     }
     #[inline(always)]
     unsafe fn add_product(mut self, a: Self, b: Self) -> Self {
@@ -72,7 +83,7 @@ unsafe impl Vector for Portable {
 
 #[cfg(target_arch = "x86_64")]
 mod x86 {
-    use super::Vector;
+    use super::{Anywhere, Vector};
     use std::arch::x86_64::*;
 
     /// Eight lanes: AVX2 and FMA.
@@ -82,7 +93,8 @@ mod x86 {
     // SAFETY: every method only uses AVX2 and FMA, which the caller has to have checked for.
     unsafe impl Vector for Avx2 {
         const LANES: usize = 8;
-        const ROWS: usize = 4;
+        const ROWS: usize = 6;
+        const WIDE: bool = false;
         #[inline(always)]
         unsafe fn splat(value: f32) -> Self {
             // SAFETY: the caller vouches for AVX2.
@@ -91,12 +103,12 @@ mod x86 {
         #[inline(always)]
         unsafe fn load(from: *const f32) -> Self {
             // SAFETY: the caller vouches for AVX2 and for eight readable values.
-            Self(unsafe { _mm256_loadu_ps(from) })
+            Self(unsafe { (*from.cast::<Anywhere<__m256>>()).0 })
         }
         #[inline(always)]
         unsafe fn store(self, to: *mut f32) {
             // SAFETY: the caller vouches for AVX2 and for eight writable values.
-            unsafe { _mm256_storeu_ps(to, self.0) }
+            unsafe { *to.cast::<Anywhere<__m256>>() = Anywhere(self.0) }
         }
         #[inline(always)]
         unsafe fn add_product(self, a: Self, b: Self) -> Self {
@@ -130,6 +142,7 @@ mod x86 {
     unsafe impl Vector for Avx512 {
         const LANES: usize = 16;
         const ROWS: usize = 8;
+        const WIDE: bool = true;
         #[inline(always)]
         unsafe fn splat(value: f32) -> Self {
             // SAFETY: the caller vouches for AVX-512F.
@@ -138,12 +151,12 @@ mod x86 {
         #[inline(always)]
         unsafe fn load(from: *const f32) -> Self {
             // SAFETY: the caller vouches for AVX-512F and for sixteen readable values.
-            Self(unsafe { _mm512_loadu_ps(from) })
+            Self(unsafe { (*from.cast::<Anywhere<__m512>>()).0 })
         }
         #[inline(always)]
         unsafe fn store(self, to: *mut f32) {
             // SAFETY: the caller vouches for AVX-512F and for sixteen writable values.
-            unsafe { _mm512_storeu_ps(to, self.0) }
+            unsafe { *to.cast::<Anywhere<__m512>>() = Anywhere(self.0) }
         }
         #[inline(always)]
         unsafe fn add_product(self, a: Self, b: Self) -> Self {
@@ -163,6 +176,10 @@ mod x86 {
     }
 }
 
+/// Environment variable that limits the instruction set, to `avx2` or `portable`. Different ones round differently; with
+/// it a run can be repeated on another processor, and the narrower paths tested on a wide one.
+pub const LIMIT: &str = "PROTOVAE_SIMD";
+
 /// Instruction sets that the kernels know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Level {
@@ -177,12 +194,32 @@ pub enum Level {
 }
 
 impl Level {
-    /// The best level of this processor.
-    pub fn detect() -> Self {
+    /// Most rows of a register tile: the `ROWS` of the vector.
+    pub fn rows(self) -> usize {
+        match self {
+            Self::Portable => Portable::ROWS,
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2 => x86::Avx2::ROWS,
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512 => x86::Avx512::ROWS,
+        }
+    }
+
+    /// The best level of this processor, at most the one named in the environment: see [`LIMIT`].
+    pub fn get() -> Self {
+        static LEVEL: OnceLock<Level> = OnceLock::new();
+        *LEVEL.get_or_init(|| Self::detect(std::env::var(LIMIT).as_deref().unwrap_or_default()))
+    }
+
+    /// The best level of this processor, at most `limit`.
+    fn detect(limit: &str) -> Self {
+        if limit == "portable" {
+            return Self::Portable;
+        }
         #[cfg(target_arch = "x86_64")]
         {
             let avx2 = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
-            if avx2 && is_x86_feature_detected!("avx512f") {
+            if avx2 && limit != "avx2" && is_x86_feature_detected!("avx512f") {
                 return Self::Avx512;
             }
             if avx2 {
@@ -206,13 +243,13 @@ pub trait Kernel {
 
 /// Runs a kernel with the best instruction set of this processor.
 pub fn dispatch<K: Kernel>(kernel: K) -> K::Output {
-    match Level::detect() {
+    match Level::get() {
         // SAFETY: plain code runs everywhere.
         Level::Portable => unsafe { kernel.run::<Portable>() },
-        // SAFETY: `detect` found AVX2 and FMA.
+        // SAFETY: `Level` found AVX2 and FMA.
         #[cfg(target_arch = "x86_64")]
         Level::Avx2 => unsafe { with_avx2(kernel) },
-        // SAFETY: `detect` found AVX-512F, AVX2 and FMA.
+        // SAFETY: `Level` found AVX-512F, AVX2 and FMA.
         #[cfg(target_arch = "x86_64")]
         Level::Avx512 => unsafe { with_avx512(kernel) },
     }
