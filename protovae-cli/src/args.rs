@@ -7,9 +7,16 @@ use protovae_core::device::DeviceName;
 
 /// Train, judge and show self-explainable image classifiers with prototypes (ProtoVAE).
 #[derive(Debug, Parser)]
-#[command(name = "protovae", version, propagate_version = true, max_term_width = 100)]
-#[command(after_help = "Exit codes: 0 done, 1 the work failed, 2 the command line or the configuration is wrong.\n\
-Start with `protovae train`: it needs no data, no network and no further argument.")]
+#[command(
+    name = "protovae",
+    version,
+    propagate_version = true,
+    max_term_width = 100
+)]
+#[command(
+    after_help = "Exit codes: 0 done, 1 the work failed, 2 the command line or the configuration is wrong.\n\
+Start with `protovae train`: it needs no data, no network and no further argument."
+)]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]

@@ -64,7 +64,9 @@ pub fn load(source: &ConfigSource) -> Result<Named> {
     if let Some(path) = &source.config {
         overlay(&mut merged, read_json(path)?);
         origins.push(path.display().to_string());
-        let stem = path.file_stem().map(|stem| stem.to_string_lossy().into_owned());
+        let stem = path
+            .file_stem()
+            .map(|stem| stem.to_string_lossy().into_owned());
         name = stem.or(name);
     }
     for assignment in &source.set {
@@ -83,7 +85,10 @@ pub fn load(source: &ConfigSource) -> Result<Named> {
         }
     }
     if let Some(epochs) = source.epochs {
-        overlay(&mut merged, serde_json::json!({"training": {"epochs": epochs}}));
+        overlay(
+            &mut merged,
+            serde_json::json!({"training": {"epochs": epochs}}),
+        );
     }
     Ok(Named {
         config: parse(merged, &origins.join(" + "))?,
@@ -147,7 +152,10 @@ fn overlay(below: &mut Value, above: Value) {
         return;
     };
     let replaced = |key: &str| over.contains_key(key);
-    if over.get("type").is_some_and(|tag| base.get("type") != Some(tag)) {
+    if over
+        .get("type")
+        .is_some_and(|tag| base.get("type") != Some(tag))
+    {
         base.clear();
     }
     if replaced("convention") {
@@ -174,7 +182,11 @@ fn parse(value: Value, origin: &str) -> Result<RunConfig> {
     let config: RunConfig =
         serde_path_to_error::deserialize(&value).map_err(|error| CliError::Config {
             origin: origin.to_string(),
-            message: explain(&value, &error.path().to_string(), &error.inner().to_string()),
+            message: explain(
+                &value,
+                &error.path().to_string(),
+                &error.inner().to_string(),
+            ),
         })?;
     config.training.check("training")?;
     Ok(config)
@@ -233,8 +245,9 @@ impl RunConfig {
     /// # Errors
     /// [`CliError::Usage`] if a plugin's recipe cannot be written.
     pub fn to_json(&self) -> Result<Value> {
-        serde_json::to_value(self)
-            .map_err(|error| CliError::Usage(format!("the configuration cannot be written: {error}")))
+        serde_json::to_value(self).map_err(|error| {
+            CliError::Usage(format!("the configuration cannot be written: {error}"))
+        })
     }
 }
 
@@ -247,15 +260,22 @@ mod tests {
     #[test]
     fn another_type_replaces_the_object_and_the_same_type_does_not() {
         let mut base = json!({"data": {"type": "mnist", "path": "x"}});
-        overlay(&mut base, json!({"data": {"type": "mnist", "train_limit": 5}}));
-        assert_eq!(base["data"], json!({"type": "mnist", "path": "x", "train_limit": 5}));
+        overlay(
+            &mut base,
+            json!({"data": {"type": "mnist", "train_limit": 5}}),
+        );
+        assert_eq!(
+            base["data"],
+            json!({"type": "mnist", "path": "x", "train_limit": 5})
+        );
         overlay(&mut base, json!({"data": {"type": "mnist-5k"}}));
         assert_eq!(base["data"], json!({"type": "mnist-5k"}));
     }
 
     #[test]
     fn another_convention_replaces_its_choices_alone() {
-        let mut base = json!({"loss": {"convention": "paper", "latent": "mean", "weights": {"kl": 0}}});
+        let mut base =
+            json!({"loss": {"convention": "paper", "latent": "mean", "weights": {"kl": 0}}});
         overlay(&mut base, json!({"loss": {"convention": "reference2022"}}));
         assert_eq!(
             base["loss"],

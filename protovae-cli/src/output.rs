@@ -109,7 +109,9 @@ impl Progress {
             .prototypes
             .as_ref()
             .filter(|health| health.dead > 0)
-            .map_or(String::new(), |health| format!(", {} prototypes unused", health.dead));
+            .map_or(String::new(), |health| {
+                format!(", {} prototypes unused", health.dead)
+            });
         self.say(&format!(
             "epoch {:>3}/{}: test accuracy {:.2} %, train accuracy {:.2} %, test {}{dead} ({:.0} images/s)",
             record.epoch,

@@ -112,9 +112,7 @@ pub fn some_images(
     for (number, image) in values.chunks_exact_mut(shape.pixels().max(1)).enumerate() {
         dataset.image(number * dataset.len() / count.max(1), image)?;
     }
-    let data = burn::tensor::TensorData::new(
-        values,
-        [count, shape.channels, shape.height, shape.width],
-    );
+    let data =
+        burn::tensor::TensorData::new(values, [count, shape.channels, shape.height, shape.width]);
     Ok(burn::tensor::Tensor::from_data(data, device))
 }

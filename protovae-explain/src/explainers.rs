@@ -53,9 +53,7 @@ fn scores(model: &BoxModel, images: Tensor<4>, target: Target) -> Result<Tensor<
     if index >= width {
         return Err(unsupported());
     }
-    Ok(all
-        .slice([0..samples, index..index + 1])
-        .flatten::<1>(0, 1))
+    Ok(all.slice([0..samples, index..index + 1]).flatten::<1>(0, 1))
 }
 
 /// `[N, C, H, W]` a target to `[N·T, C, H, W]`, image by image.
@@ -125,7 +123,10 @@ impl Explainer for RandomMap {
 
 fn finish(maps: Vec<Tensor<4>>, targets: &[Target]) -> Result<Explanation> {
     if targets.is_empty() {
-        return Err(Error::config("targets", "at least one target must be named"));
+        return Err(Error::config(
+            "targets",
+            "at least one target must be named",
+        ));
     }
     Ok(Explanation {
         relevance: interleave(maps),

@@ -62,7 +62,8 @@ impl Grid {
                 .and_then(|all| all.checked_add(self.gap))
                 .filter(|all| *all <= LARGEST_SIDE)
         };
-        let (Some(picture_width), Some(picture_height)) = (side(columns, width), side(rows, height))
+        let (Some(picture_width), Some(picture_height)) =
+            (side(columns, width), side(rows, height))
         else {
             return fail("the picture would be larger than 32,768 pixels a side");
         };
@@ -127,7 +128,9 @@ pub fn prototype_grid(model: &BoxModel) -> Result<DynamicImage> {
         model: model.kind().to_string(),
         what,
     };
-    let bank = model.prototypes().ok_or_else(|| unsupported("prototypes"))?;
+    let bank = model
+        .prototypes()
+        .ok_or_else(|| unsupported("prototypes"))?;
     let decoded = model
         .decode(bank.vectors)
         .ok_or_else(|| unsupported("decoder"))?;
@@ -153,8 +156,12 @@ pub fn reconstruction_grid(
         })?;
     let [count, channels, height, width] = images.dims();
     // [N, 2, C, H, W] puts each reconstruction right after its image.
-    let beside = Tensor::<4>::stack::<5>(vec![images, decoded], 1)
-        .reshape([2 * count, channels, height, width]);
+    let beside = Tensor::<4>::stack::<5>(vec![images, decoded], 1).reshape([
+        2 * count,
+        channels,
+        height,
+        width,
+    ]);
     Grid::new(2 * pairs.max(1), height).draw(beside)
 }
 
@@ -172,9 +179,15 @@ mod tests {
 
     #[test]
     fn grey_pixels_land_where_they_should() {
-        let grid = Grid { columns: 2, scale: 2, gap: 1 };
+        let grid = Grid {
+            columns: 2,
+            scale: 2,
+            gap: 1,
+        };
         // Three 1×2 images: values 0..6 spread over [-1, 1].
-        let picture = grid.draw(images([3, 1, 1, 2], |i| i as f32 / 2.5 - 1.0)).unwrap();
+        let picture = grid
+            .draw(images([3, 1, 1, 2], |i| i as f32 / 2.5 - 1.0))
+            .unwrap();
         let picture = picture.as_luma8().unwrap();
         assert_eq!(picture.dimensions(), (11, 7));
         assert_eq!(picture.get_pixel(0, 0).0, [BACKGROUND]);
@@ -182,26 +195,45 @@ mod tests {
         assert_eq!(picture.get_pixel(4, 2).0, [51]);
         assert_eq!(picture.get_pixel(6, 1).0, [102]);
         assert_eq!(picture.get_pixel(3, 4).0, [255]);
-        assert_eq!(picture.get_pixel(7, 5).0, [BACKGROUND], "the fourth cell is empty");
+        assert_eq!(
+            picture.get_pixel(7, 5).0,
+            [BACKGROUND],
+            "the fourth cell is empty"
+        );
     }
 
     #[test]
     fn colour_keeps_its_channels() {
-        let grid = Grid { columns: 1, scale: 1, gap: 0 };
+        let grid = Grid {
+            columns: 1,
+            scale: 1,
+            gap: 0,
+        };
         let picture = grid.draw(images([1, 3, 1, 1], |i| i as f32 - 1.0)).unwrap();
         assert_eq!(picture.as_rgb8().unwrap().get_pixel(0, 0).0, [0, 128, 255]);
     }
 
     #[test]
     fn what_cannot_be_drawn_is_an_error() {
-        let grid = Grid { columns: 1, scale: 1, gap: 0 };
+        let grid = Grid {
+            columns: 1,
+            scale: 1,
+            gap: 0,
+        };
         assert!(grid.draw(images([1, 2, 1, 1], |_| 0.0)).is_err());
-        let huge = Grid { columns: 1, scale: usize::MAX, gap: 1 };
+        let huge = Grid {
+            columns: 1,
+            scale: usize::MAX,
+            gap: 1,
+        };
         assert!(huge.draw(images([1, 1, 2, 2], |_| 0.0)).is_err());
     }
 
     #[test]
     fn values_out_of_range_are_cut_off() {
-        assert_eq!([to_byte(-9.0), to_byte(9.0), to_byte(f32::NAN)], [0, 255, 0]);
+        assert_eq!(
+            [to_byte(-9.0), to_byte(9.0), to_byte(f32::NAN)],
+            [0, 255, 0]
+        );
     }
 }

@@ -54,7 +54,10 @@ pub fn run(arguments: &EvalArgs, voice: Voice) -> Result<()> {
         split,
         data.name
     ))?;
-    voice.line(format!("accuracy         {:.2} %", 100.0 * found.figures.accuracy))?;
+    voice.line(format!(
+        "accuracy         {:.2} %",
+        100.0 * found.figures.accuracy
+    ))?;
     voice.line(format!("loss             {:.6}", found.figures.loss))?;
     for (name, value) in &found.figures.terms {
         voice.line(format!("  {name:<14} {value:.6}"))?;

@@ -14,7 +14,12 @@ use crate::error::Result;
 pub fn completions(shell: clap_complete::Shell) -> Result<()> {
     // Generated into memory first: clap_complete panics when it cannot write, as to a closed pipe.
     let mut script = Vec::new();
-    clap_complete::generate(shell, &mut crate::args::Cli::command(), "protovae", &mut script);
+    clap_complete::generate(
+        shell,
+        &mut crate::args::Cli::command(),
+        "protovae",
+        &mut script,
+    );
     std::io::Write::write_all(&mut std::io::stdout().lock(), &script)?;
     Ok(())
 }

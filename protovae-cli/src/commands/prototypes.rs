@@ -35,13 +35,24 @@ pub fn run(arguments: &PrototypesArgs, voice: Voice) -> Result<()> {
             line = format!(
                 "{name:<12} nearest of its class for {} test images; distances between them {:.2} to {:.2}",
                 usage.join(", "),
-                health.smallest_distance.get(class).copied().unwrap_or_default(),
-                health.largest_distance.get(class).copied().unwrap_or_default(),
+                health
+                    .smallest_distance
+                    .get(class)
+                    .copied()
+                    .unwrap_or_default(),
+                health
+                    .largest_distance
+                    .get(class)
+                    .copied()
+                    .unwrap_or_default(),
             );
         }
         voice.line(line)?;
     }
-    for warning in health.iter().flat_map(|health| health.warnings(&card.class_names)) {
+    for warning in health
+        .iter()
+        .flat_map(|health| health.warnings(&card.class_names))
+    {
         voice.line(format!("warning: {warning}"))?;
     }
     Ok(())

@@ -93,7 +93,9 @@ pub fn run(arguments: &TrainArgs, voice: Voice) -> Result<()> {
     let pictures = draw(&trained.model, &data, &directory)?;
 
     let seconds = begun.elapsed().as_secs_f64();
-    conclude(&directory, &config, &last, &pictures, seconds, &place, voice)
+    conclude(
+        &directory, &config, &last, &pictures, seconds, &place, voice,
+    )
 }
 
 fn plan(arguments: &TrainArgs) -> Result<(RunConfig, Place)> {
@@ -224,7 +226,9 @@ fn conclude(
     voice: Voice,
 ) -> Result<()> {
     if matches!(place, Place::Temporary) {
-        voice.line("sanity check passed: data, model, training, evaluation, checkpoint and pictures work")?;
+        voice.line(
+            "sanity check passed: data, model, training, evaluation, checkpoint and pictures work",
+        )?;
         return voice.object(&json!({"event": "sanity-check", "passed": true}));
     }
     voice.object(&json!({
@@ -252,7 +256,13 @@ fn conclude(
     voice.line(format!("settings     {}", directory.config().display()))?;
     voice.line(format!("figures      {}", directory.metrics().display()))?;
     voice.line("\nnext:")?;
-    voice.line(format!("  protovae eval {run}                  accuracy and losses again, from the file"))?;
-    voice.line(format!("  protovae predict {run} IMAGE.png     classify a picture, with reasons"))?;
-    voice.line(format!("  protovae prototypes {run}            what each prototype stands for"))
+    voice.line(format!(
+        "  protovae eval {run}                  accuracy and losses again, from the file"
+    ))?;
+    voice.line(format!(
+        "  protovae predict {run} IMAGE.png     classify a picture, with reasons"
+    ))?;
+    voice.line(format!(
+        "  protovae prototypes {run}            what each prototype stands for"
+    ))
 }

@@ -15,8 +15,8 @@ pub enum Convention {
     /// The released code, bug for bug: z is the mean, plain distance, means over pixels and latent dimensions, mixture
     /// weights restricted to positive entries, plain Frobenius norm averaged over classes.
     Reference2022,
-    /// The default, and the one that reaches the paper's accuracy: the released code's scales, with the paper's own
-    /// claim that z is sampled.
+    /// The default, and the one that reaches the paper's accuracy: the released code's scales with the paper's own claim
+    /// that z is sampled, and a tenth of the weight for the KL term, which those scales make heavier than the paper does.
     #[default]
     SampledMean,
 }
@@ -72,14 +72,13 @@ pub enum FrobeniusNorm {
 }
 
 /// The weight of each term in the loss (Eq. 2); 0 switches a term off in training.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct LossWeights {
     /// Of `L_pred`. Default 1.
     pub prediction: f64,
     /// Of the reconstruction part of `L_VAE`. Default 1.
     pub reconstruction: f64,
-    /// Of the KL part of `L_VAE` (Eq. 7). Default 1.
+    /// Of the KL part of `L_VAE` (Eq. 7). Default 1; 0.1 in [`Convention::SampledMean`].
     pub kl: f64,
     /// Of `L_orth` (Eq. 6). Default 1.
     pub orthonormality: f64,
@@ -136,7 +135,7 @@ pub struct LossConfig {
 }
 
 /// The keys of [`LossConfig`] that a convention decides: a new convention replaces what lower layers said of them.
-pub const CONVENTION_KEYS: [&str; 7] = [
+pub const CONVENTION_KEYS: [&str; 8] = [
     "latent",
     "distance",
     "reconstruction_reduction",
@@ -144,6 +143,7 @@ pub const CONVENTION_KEYS: [&str; 7] = [
     "mixture_weights",
     "orthonormality_norm",
     "orthonormality_reduction",
+    "weights",
 ];
 
 #[derive(Debug, Default, Deserialize)]
@@ -159,7 +159,16 @@ struct LossFile {
     orthonormality_norm: Option<FrobeniusNorm>,
     orthonormality_reduction: Option<Reduction>,
     log_variance_limit: Option<f64>,
-    weights: LossWeights,
+    weights: WeightsFile,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default, rename = "LossWeights")]
+struct WeightsFile {
+    prediction: Option<f64>,
+    reconstruction: Option<f64>,
+    kl: Option<f64>,
+    orthonormality: Option<f64>,
 }
 
 impl From<LossFile> for LossConfig {
@@ -180,7 +189,18 @@ impl From<LossFile> for LossConfig {
                 .orthonormality_reduction
                 .unwrap_or(base.orthonormality_reduction),
             log_variance_limit: file.log_variance_limit.unwrap_or(base.log_variance_limit),
-            weights: file.weights,
+            weights: LossWeights {
+                prediction: file.weights.prediction.unwrap_or(base.weights.prediction),
+                reconstruction: file
+                    .weights
+                    .reconstruction
+                    .unwrap_or(base.weights.reconstruction),
+                kl: file.weights.kl.unwrap_or(base.weights.kl),
+                orthonormality: file
+                    .weights
+                    .orthonormality
+                    .unwrap_or(base.weights.orthonormality),
+            },
         }
     }
 }
@@ -192,7 +212,7 @@ impl Default for LossConfig {
 }
 
 impl LossConfig {
-    /// A convention as it is, all weights 1.
+    /// A convention as it is.
     pub fn new(convention: Convention) -> Self {
         let paper = Self {
             convention,
@@ -222,6 +242,10 @@ impl LossConfig {
             Convention::Reference2022 => reference,
             Convention::SampledMean => Self {
                 latent: Latent::Sampled,
+                weights: LossWeights {
+                    kl: 0.1,
+                    ..LossWeights::default()
+                },
                 ..reference
             },
         }

@@ -3,7 +3,7 @@
 use burn::tensor::{Int, Tensor};
 
 use super::config::MixtureWeights;
-use super::divergence::kl_divergence;
+use super::divergence::{KlDivergence, kl_divergence};
 use super::{Reduction, reconstruction_errors};
 
 /// The rows of each sample's own class: prototypes `[K, M, L]` and labels `[N]` give `[N, M, L]`.
@@ -34,13 +34,13 @@ pub fn own_class_similarities(
 /// term is then zero as well).
 pub fn mixture_weights(
     similarities: Tensor<2>,
-    divergences: &Tensor<2>,
+    divergence: &KlDivergence,
     kind: MixtureWeights,
 ) -> Tensor<2> {
     let kept = match kind {
         MixtureWeights::All => similarities,
         MixtureWeights::Positive => {
-            let positive = (divergences.clone() * similarities.clone()).greater_elem(0.0);
+            let positive = (divergence.total() * similarities.clone()).greater_elem(0.0);
             similarities * positive.float()
         }
     };
@@ -52,9 +52,15 @@ pub fn mixture_weights(
     kept / sum
 }
 
-/// `L_KL` (Eq. 7): `1/N sum_i sum_j weight_ij · KL_ij` of weights and divergences `[N, M]`, as `[1]`.
-pub fn mixture_divergence(weights: Tensor<2>, divergences: Tensor<2>) -> Tensor<1> {
-    (weights * divergences).sum_dim(1).mean()
+/// `L_KL` (Eq. 7): `1/N sum_i sum_j weight_ij · KL_ij` of weights `[N, M]` whose rows sum to 1 (or are all zero), as `[1]`.
+pub fn mixture_divergence(weights: Tensor<2>, divergence: KlDivergence) -> Tensor<1> {
+    let kept = weights
+        .clone()
+        .detach()
+        .sum_dim(1)
+        .greater_elem(0.0)
+        .float();
+    ((weights * divergence.location).sum_dim(1) + kept * divergence.spread).mean()
 }
 
 /// Everything that `L_VAE` needs, for the two functions below.
@@ -92,6 +98,7 @@ pub fn vae_loss_in_full(inputs: MixtureInputs) -> Tensor<1> {
         .reshape([1, classes * per_class, width])
         .expand([samples, classes * per_class, width]);
     let divergences = kl_divergence(inputs.mean, inputs.log_variance, all, Reduction::Sum)
+        .total()
         .reshape([samples, classes, per_class]);
     let errors = reconstruction_errors(inputs.images, inputs.reconstructions, Reduction::Sum)
         .reshape([samples, 1, 1]);
@@ -105,9 +112,9 @@ pub fn vae_loss_in_full(inputs: MixtureInputs) -> Tensor<1> {
 pub fn vae_loss(inputs: MixtureInputs) -> Tensor<1> {
     let [_, per_class, _] = inputs.prototypes.dims();
     let own = own_class_prototypes(inputs.prototypes, inputs.labels.clone());
-    let divergences = kl_divergence(inputs.mean, inputs.log_variance, own, Reduction::Sum);
+    let divergence = kl_divergence(inputs.mean, inputs.log_variance, own, Reduction::Sum);
     let similarities = own_class_similarities(inputs.similarities, inputs.labels, per_class);
-    let weights = mixture_weights(similarities, &divergences, MixtureWeights::All);
+    let weights = mixture_weights(similarities, &divergence, MixtureWeights::All);
     reconstruction_errors(inputs.images, inputs.reconstructions, Reduction::Sum).mean()
-        + mixture_divergence(weights, divergences)
+        + mixture_divergence(weights, divergence)
 }

@@ -246,7 +246,7 @@ impl Model for ProtoVae {
         if let (Some(bank), Some(similarities)) = (self.head.prototypes(), &output.similarities) {
             let by_class = bank.by_class();
             if wanted(weights.kl) {
-                let divergences = kl_divergence(
+                let divergence = kl_divergence(
                     posterior.mean,
                     posterior.log_variance,
                     own_class_prototypes(by_class.clone(), batch.labels.clone()),
@@ -257,10 +257,10 @@ impl Model for ProtoVae {
                     batch.labels.clone(),
                     bank.per_class,
                 );
-                let mixture = mixture_weights(own, &divergences, self.loss.mixture_weights);
+                let mixture = mixture_weights(own, &divergence, self.loss.mixture_weights);
                 terms.push(LossTerm {
                     name: "kl",
-                    value: mixture_divergence(mixture, divergences),
+                    value: mixture_divergence(mixture, divergence),
                     weight: weights.kl,
                 });
             }

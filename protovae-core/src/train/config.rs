@@ -66,7 +66,10 @@ impl TrainingConfig {
             ("max_batches", self.max_batches.unwrap_or(1), usize::MAX),
         ] {
             if value == 0 || value > highest {
-                return fail(name, format!("must lie between 1 and {highest}, not {value}"));
+                return fail(
+                    name,
+                    format!("must lie between 1 and {highest}, not {value}"),
+                );
             }
         }
         if self.loader_threads > 1024 {

@@ -161,7 +161,10 @@ mod tests {
         assert_eq!(health.collapsed, vec![1]);
         let names = ["cat".to_string(), "dog".to_string()];
         let warnings = health.warnings(&names);
-        assert!(warnings.len() == 1 && warnings[0].contains("dog"), "{warnings:?}");
+        assert!(
+            warnings.len() == 1 && warnings[0].contains("dog"),
+            "{warnings:?}"
+        );
     }
 
     #[test]

@@ -105,7 +105,9 @@ pub fn read_card(path: &Path) -> Result<ModelCard> {
     if length > LONGEST_HEADER || length.saturating_add(8) > whole {
         return Err(Error::damaged(
             path,
-            format!("is no safetensors file, or a truncated one ({whole} bytes, header of {length})"),
+            format!(
+                "is no safetensors file, or a truncated one ({whole} bytes, header of {length})"
+            ),
         ));
     }
     let mut header = vec![0u8; length as usize];
@@ -118,14 +120,20 @@ pub fn read_card(path: &Path) -> Result<ModelCard> {
         .and_then(|metadata| metadata.get(CARD_KEY))
         .and_then(serde_json::Value::as_str)
         .ok_or_else(|| {
-            Error::damaged(path, "is a safetensors file, but not a protovae model (no card)")
+            Error::damaged(
+                path,
+                "is a safetensors file, but not a protovae model (no card)",
+            )
         })?;
     let card: ModelCard =
         serde_json::from_str(card).map_err(|error| Error::damaged(path, error))?;
     if card.format > FORMAT {
         return Err(Error::damaged(
             path,
-            format!("has format {}, this version reads up to {FORMAT}", card.format),
+            format!(
+                "has format {}, this version reads up to {FORMAT}",
+                card.format
+            ),
         ));
     }
     Ok(card)

@@ -43,7 +43,10 @@ impl RunDirectory {
             Ok(entries) => entries,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
             Err(error) if error.kind() == std::io::ErrorKind::NotADirectory => {
-                return Err(Error::damaged(path, "is a file, not a folder; choose another --out"));
+                return Err(Error::damaged(
+                    path,
+                    "is a file, not a folder; choose another --out",
+                ));
             }
             Err(error) => return Err(Error::io("read", path)(error)),
         };

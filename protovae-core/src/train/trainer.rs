@@ -234,9 +234,12 @@ impl Trainer<'_> {
         let total = output.total();
         state.step += 1;
         state.step_in_epoch += 1;
-        progress
-            .pending
-            .push(DeviceFigures::new(state.step, &batch, &output, total.clone()));
+        progress.pending.push(DeviceFigures::new(
+            state.step,
+            &batch,
+            &output,
+            total.clone(),
+        ));
         let gradients = GradientsParams::from_grads(total.backward(), &progress.model);
         let model = progress.model.clone();
         progress.model = progress
