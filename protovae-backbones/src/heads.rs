@@ -59,18 +59,25 @@ impl PrototypeHead for PrototypeClassifier {
 
 /// The recipe of a [`PrototypeClassifier`], tag `prototype`.
 ///
-/// Prototypes are drawn from `N(0, deviation)`; a similarity starts with weight 1 for its own class and −0.5 for every
+/// Prototypes are drawn from `N(centre, deviation²)` around a centre a class, itself drawn from `N(0, class_deviation²)`. The
+/// paper has all centres at 0 and a deviation of 1, from where `L_orth` first has to shrink them by a long way; a deviation
+/// near `1/√L` starts where `L_orth` ends, and the centres keep the classes apart meanwhile. A similarity starts with weight 1 for its own class and −0.5 for every
 /// other, without bias, and all are trained.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct PrototypeClassifierConfig {
-    /// Standard deviation of the initial prototypes, default 1.
+    /// Standard deviation of the initial prototypes around the centre of their class, default 1.
     pub deviation: f64,
+    /// Standard deviation of the classes' centres, default 0.
+    pub class_deviation: f64,
 }
 
 impl Default for PrototypeClassifierConfig {
     fn default() -> Self {
-        Self { deviation: 1.0 }
+        Self {
+            deviation: 1.0,
+            class_deviation: 0.0,
+        }
     }
 }
 
@@ -85,6 +92,12 @@ impl HeadConfig for PrototypeClassifierConfig {
                     "must be a positive number up to 1e6, not {}: equal prototypes would stay equal",
                     self.deviation
                 ),
+            ));
+        }
+        if !(0.0..=1e6).contains(&self.class_deviation) {
+            return Err(Error::config(
+                "model.head.class_deviation",
+                format!("must lie between 0 and 1e6, not {}", self.class_deviation),
             ));
         }
         let HeadSpec {
@@ -104,8 +117,18 @@ impl HeadConfig for PrototypeClassifierConfig {
         check::tensor(key, &[classes, per_class, latent_dimensions])?;
         check::tensor(key, &[classes, classes, per_class])?;
         let total = classes * per_class;
+        let mut prototypes = init.normal([total, latent_dimensions], 0.0, self.deviation as f32);
+        if self.class_deviation > 0.0 {
+            let shape = [classes, 1, latent_dimensions];
+            let centres = init.normal(shape, 0.0, self.class_deviation as f32);
+            let centres = centres
+                .val()
+                .expand([classes, per_class, latent_dimensions])
+                .reshape([total, latent_dimensions]);
+            prototypes = Param::from_tensor((prototypes.val() + centres).detach());
+        }
         Ok(BoxHead::new(PrototypeClassifier {
-            prototypes: init.normal([total, latent_dimensions], 0.0, self.deviation as f32),
+            prototypes,
             class_weights: init.values([classes, total], |[class, prototype]| {
                 if prototype / per_class == class {
                     OWN_CLASS

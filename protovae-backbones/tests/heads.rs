@@ -52,6 +52,25 @@ fn the_prototype_head_starts_as_it_should() {
 }
 
 #[test]
+fn prototypes_start_around_centres_of_their_classes_if_asked() {
+    let recipe = r#"{"type":"prototype","deviation":0.1,"class_deviation":3}"#;
+    let bank = head(recipe, &HEAD).unwrap().prototypes().unwrap();
+    let by_class = bank.by_class();
+    let centres = by_class.clone().mean_dim(1);
+    let spread = |values: Vec<f32>| {
+        (values.iter().map(|v| v * v).sum::<f32>() / values.len() as f32).sqrt()
+    };
+    let inner = spread(flat(&(by_class - centres.clone()).reshape([60, 64])));
+    let outer = spread(flat(&centres.reshape([3, 64])));
+    assert!((inner - 0.1).abs() < 0.01, "{inner}");
+    assert!((outer - 3.0).abs() < 0.5, "{outer}");
+
+    let recipe = r#"{"type":"prototype","class_deviation":-1}"#;
+    let said = head(recipe, &HEAD).unwrap_err().to_string();
+    assert!(said.starts_with("model.head.class_deviation: "), "{said}");
+}
+
+#[test]
 fn the_prototype_head_classifies_by_similarity() {
     let device = Device::flex();
     for distance in [Distance::Euclidean, Distance::Squared] {

@@ -26,7 +26,7 @@ fn recipes_survive_json() {
     for (text, full) in [
         (
             r#"{"type":"prototype"}"#,
-            r#"{"type":"prototype","deviation":1.0}"#,
+            r#"{"type":"prototype","deviation":1.0,"class_deviation":0.0}"#,
         ),
         (r#"{"type":"linear"}"#, r#"{"type":"linear"}"#),
     ] {

@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 
 use crate::args::ConfigSource;
 use crate::error::{CliError, Result};
-use crate::{presets, suggest};
+use crate::{diagnose, presets};
 
 /// Everything that decides the result of a run.
 #[derive(Debug, Serialize, Deserialize)]
@@ -182,61 +182,15 @@ fn parse(value: Value, origin: &str) -> Result<RunConfig> {
     let config: RunConfig =
         serde_path_to_error::deserialize(&value).map_err(|error| CliError::Config {
             origin: origin.to_string(),
-            message: explain(
+            message: diagnose::explain(
                 &value,
                 &error.path().to_string(),
                 &error.inner().to_string(),
+                |other| Some(RunConfig::deserialize(other).err()?.to_string()),
             ),
         })?;
     config.training.check("training")?;
     Ok(config)
-}
-
-/// Rewrites a serde message so that it names the whole path and the nearest right name.
-fn explain(value: &Value, path: &str, message: &str) -> String {
-    let mut quoted = message.split('`').skip(1).step_by(2);
-    let unknown = message.starts_with("unknown field") || message.starts_with("unknown variant");
-    let place = match quoted.next() {
-        Some(word) if unknown => {
-            let candidates: Vec<&str> = quoted.collect();
-            let place = find_word(value, word).unwrap_or_else(|| path.to_string());
-            return format!(
-                "{place}: {message}{}",
-                suggest::did_you_mean(word, &candidates)
-            );
-        }
-        _ => path,
-    };
-    if place == "." {
-        message.to_string()
-    } else {
-        format!("{place}: {message}")
-    }
-}
-
-/// The dotted path of the first key or string value `word`.
-fn find_word(value: &Value, word: &str) -> Option<String> {
-    let join = |key: &str, rest: String| {
-        if rest.is_empty() {
-            key.to_string()
-        } else {
-            format!("{key}.{rest}")
-        }
-    };
-    match value {
-        Value::String(text) if text == word => Some(String::new()),
-        Value::Object(map) => map.iter().find_map(|(key, inner)| {
-            if key == word {
-                Some(key.clone())
-            } else {
-                find_word(inner, word).map(|rest| join(key, rest))
-            }
-        }),
-        Value::Array(items) => items.iter().enumerate().find_map(|(index, inner)| {
-            find_word(inner, word).map(|rest| join(&index.to_string(), rest))
-        }),
-        _ => None,
-    }
 }
 
 impl RunConfig {

@@ -12,6 +12,7 @@
 pub mod args;
 mod commands;
 pub mod config;
+mod diagnose;
 mod error;
 pub mod output;
 pub mod presets;

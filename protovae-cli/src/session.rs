@@ -100,19 +100,28 @@ pub fn model_path(run: &Path) -> PathBuf {
     }
 }
 
-/// The first `count` images of a data set on a device, `[count, C, H, W]`, spread over the whole set.
+/// About `count` images of a data set on a device, `[n, C, H, W]`: the first of each class, then the second of each, ...
 pub fn some_images(
     dataset: &dyn Dataset,
+    classes: usize,
     count: usize,
     device: &Device,
 ) -> Result<burn::tensor::Tensor<4>> {
     let shape = dataset.shape();
-    let count = count.min(dataset.len());
-    let mut values = vec![0f32; count * shape.pixels()];
-    for (number, image) in values.chunks_exact_mut(shape.pixels().max(1)).enumerate() {
-        dataset.image(number * dataset.len() / count.max(1), image)?;
+    let mut by_class = vec![Vec::new(); classes];
+    for index in 0..dataset.len() {
+        if let Some(members) = by_class.get_mut(dataset.label(index)?) {
+            members.push(index);
+        }
     }
-    let data =
-        burn::tensor::TensorData::new(values, [count, shape.channels, shape.height, shape.width]);
+    let longest = by_class.iter().map(Vec::len).max().unwrap_or(0);
+    let turns = (0..longest).flat_map(|turn| by_class.iter().filter_map(move |all| all.get(turn)));
+    let chosen: Vec<usize> = turns.copied().take(count).collect();
+    let mut values = vec![0f32; chosen.len() * shape.pixels()];
+    for (image, index) in values.chunks_exact_mut(shape.pixels().max(1)).zip(&chosen) {
+        dataset.image(*index, image)?;
+    }
+    let dimensions = [chosen.len(), shape.channels, shape.height, shape.width];
+    let data = burn::tensor::TensorData::new(values, dimensions);
     Ok(burn::tensor::Tensor::from_data(data, device))
 }

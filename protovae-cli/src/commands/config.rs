@@ -22,7 +22,16 @@ pub fn run(arguments: &ConfigArgs, voice: Voice) -> Result<()> {
 }
 
 fn names_nothing(source: &ConfigSource) -> bool {
-    source.preset.is_none() && source.config.is_none() && source.set.is_empty()
+    let ConfigSource {
+        preset,
+        config,
+        set,
+        seed,
+        epochs,
+        data_dir,
+    } = source;
+    let unnamed = preset.is_none() && config.is_none() && set.is_empty();
+    unnamed && seed.is_none() && epochs.is_none() && data_dir.is_none()
 }
 
 fn list(voice: Voice) -> Result<()> {

@@ -29,7 +29,7 @@ pub fn run(arguments: &TrainArgs, voice: Voice) -> Result<()> {
     let device = session::device(&arguments.device)?;
     let (mut config, place) = plan(arguments)?;
     if let Place::New { path, overwrite } = &place {
-        RunDirectory::check_free(path, *overwrite)?;
+        RunDirectory::check_free(path, *overwrite).map_err(wrong_out)?;
     }
     if arguments.sanity_check {
         config.training.epochs = 1;
@@ -96,6 +96,14 @@ pub fn run(arguments: &TrainArgs, voice: Voice) -> Result<()> {
     conclude(
         &directory, &config, &last, &pictures, seconds, &place, voice,
     )
+}
+
+/// A folder that cannot take the run is a wrong `--out`.
+fn wrong_out(error: protovae_core::Error) -> CliError {
+    match error {
+        protovae_core::Error::Damaged { .. } => CliError::Usage(error.to_string()),
+        error => error.into(),
+    }
 }
 
 fn plan(arguments: &TrainArgs) -> Result<(RunConfig, Place)> {
@@ -203,7 +211,12 @@ fn draw(model: &BoxModel, data: &DataSplits, directory: &RunDirectory) -> Result
         None => return Ok(written),
     };
     let [pairs, rows] = RECONSTRUCTION_PAIRS;
-    let images = session::some_images(data.test.as_ref(), pairs * rows, &device)?;
+    let images = session::some_images(
+        data.test.as_ref(),
+        data.classes.len(),
+        pairs * rows,
+        &device,
+    )?;
     match reconstruction_grid(model, images, pairs) {
         Ok(picture) => {
             let path = directory.path().join("reconstructions.png");
@@ -225,9 +238,17 @@ fn conclude(
     place: &Place,
     voice: Voice,
 ) -> Result<()> {
+    // A summary is no result: it repeats what the run directory holds.
+    let summary = |text: String| {
+        if voice.quiet {
+            return Ok(());
+        }
+        voice.line(text)
+    };
     if matches!(place, Place::Temporary) {
-        voice.line(
-            "sanity check passed: data, model, training, evaluation, checkpoint and pictures work",
+        summary(
+            "sanity check passed: data, model, training, evaluation, checkpoint and pictures work"
+                .to_string(),
         )?;
         return voice.object(&json!({"event": "sanity-check", "passed": true}));
     }
@@ -241,7 +262,7 @@ fn conclude(
         "test": last.test,
     }))?;
     let run = directory.path().display();
-    voice.line(format!(
+    summary(format!(
         "\ntest accuracy {:.2} % after {} epochs ({} on {} images, {:.0} s)",
         100.0 * last.test.accuracy,
         last.epoch,
@@ -249,20 +270,20 @@ fn conclude(
         last.test.samples,
         seconds,
     ))?;
-    voice.line(format!("model        {}", directory.model().display()))?;
+    summary(format!("model        {}", directory.model().display()))?;
     for picture in pictures {
-        voice.line(format!("picture      {}", picture.display()))?;
+        summary(format!("picture      {}", picture.display()))?;
     }
-    voice.line(format!("settings     {}", directory.config().display()))?;
-    voice.line(format!("figures      {}", directory.metrics().display()))?;
-    voice.line("\nnext:")?;
-    voice.line(format!(
+    summary(format!("settings     {}", directory.config().display()))?;
+    summary(format!("figures      {}", directory.metrics().display()))?;
+    summary("\nnext:".to_string())?;
+    summary(format!(
         "  protovae eval {run}                  accuracy and losses again, from the file"
     ))?;
-    voice.line(format!(
+    summary(format!(
         "  protovae predict {run} IMAGE.png     classify a picture, with reasons"
     ))?;
-    voice.line(format!(
+    summary(format!(
         "  protovae prototypes {run}            what each prototype stands for"
     ))
 }

@@ -48,12 +48,22 @@ fn name(step: usize) -> String {
     format!("step-{step:09}")
 }
 
+/// What lies in a folder; nothing if there is no folder.
+fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
+    let entries = match fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(Error::io("read", folder)(error)),
+    };
+    entries
+        .map(|entry| Ok(entry.map_err(Error::io("read", folder))?.path()))
+        .collect()
+}
+
 /// Complete checkpoints of a run, oldest first.
 fn list(run: &RunDirectory) -> Result<Vec<PathBuf>> {
-    let folder = run.checkpoints();
     let mut found = Vec::new();
-    for entry in fs::read_dir(&folder).map_err(Error::io("read", &folder))? {
-        let path = entry.map_err(Error::io("read", &folder))?.path();
+    for path in entries(&run.checkpoints())? {
         let named = path
             .file_name()
             .and_then(|name| name.to_str())
@@ -74,8 +84,7 @@ pub fn newest_checkpoint(run: &RunDirectory) -> Result<Option<PathBuf>> {
 /// Removes what a killed process left half written.
 pub(crate) fn remove_unfinished(run: &RunDirectory) -> Result<()> {
     for folder in [run.path().to_path_buf(), run.checkpoints()] {
-        for entry in fs::read_dir(&folder).map_err(Error::io("read", &folder))? {
-            let path = entry.map_err(Error::io("read", &folder))?.path();
+        for path in entries(&folder)? {
             let unfinished = path
                 .file_name()
                 .and_then(|name| name.to_str())

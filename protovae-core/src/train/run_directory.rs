@@ -28,8 +28,7 @@ impl RunDirectory {
         if path.join("config.json").exists() {
             fs::remove_dir_all(&path).map_err(Error::io("replace", &path))?;
         }
-        fs::create_dir_all(path.join("checkpoints"))
-            .map_err(Error::io("create", path.join("checkpoints")))?;
+        fs::create_dir_all(&path).map_err(Error::io("create", &path))?;
         Ok(Self { path })
     }
 
@@ -79,7 +78,6 @@ impl RunDirectory {
                 "is no run directory (it has no config.json)",
             ));
         }
-        fs::create_dir_all(run.checkpoints()).map_err(Error::io("create", run.checkpoints()))?;
         Ok(run)
     }
 

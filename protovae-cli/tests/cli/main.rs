@@ -1,0 +1,13 @@
+//! The real binary, run in temporary folders, on data and networks small enough for seconds.
+//!
+//! One test binary for all topics: each further one would link the whole program again.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod errors;
+mod judge;
+mod plugin;
+mod resume;
+mod support;
+mod third_party_encoder;
+mod train;
