@@ -213,11 +213,22 @@ unsafe fn product_tile<V: Vector, const M: usize, const N: usize>(
             }
             at += V::LANES;
         }
+        // Four sums at a time, which costs little more than one. Through memory, so that the sums above, whose indices are
+        // known, stay in registers.
+        let mut flat = [V::splat(0.0); 32];
+        const { assert!(M * N <= 32) };
         for m in 0..M {
             for n in 0..N {
-                let to = products.add(m * products_stride + n);
-                let sum = sums[m][n].sum();
-                *to = if add { *to + sum } else { sum };
+                flat[m * N + n] = sums[m][n];
+            }
+        }
+        let (fours, _) = flat.as_chunks::<4>();
+        for (four, vectors) in fours.iter().take((M * N).div_ceil(4)).enumerate() {
+            let totals = V::sums(*vectors);
+            for (i, total) in totals.into_iter().enumerate().take(M * N - 4 * four) {
+                let index = 4 * four + i;
+                let to = products.add(index / N * products_stride + index % N);
+                *to = if add { *to + total } else { total };
             }
         }
     }
