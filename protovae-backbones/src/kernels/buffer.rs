@@ -52,6 +52,17 @@ pub struct Scratch {
 
 thread_local! {
     static SCRATCH: RefCell<Scratch> = RefCell::default();
+    static SUMS: RefCell<Vec<f32>> = RefCell::default();
+}
+
+/// Lends this thread's buffer for the sums of all parts, while other threads' scratch is in use: `length` values of any
+/// content. Kept, because a fresh one of this size costs the system a page fault every thousand values.
+pub fn with_sums<T>(length: usize, work: impl FnOnce(&mut [f32]) -> T) -> T {
+    let mut sums = SUMS.take();
+    at_least(&mut sums, length);
+    let result = work(&mut sums[..length]);
+    SUMS.set(sums);
+    result
 }
 
 /// Lends this thread's scratch; its buffers keep their size from call to call.

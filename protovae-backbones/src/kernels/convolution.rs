@@ -8,8 +8,9 @@ use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::tensor::Tensor;
 
-use super::convolve::{self, Wanted};
+use super::convolve;
 use super::geometry::Geometry;
+use super::gradients::{Wanted, gradients as kernel_gradients};
 use super::primitive::{Differentiable, Inputs, Plain, Tracked, contiguous, plain, values};
 
 /// A convolution, apart from its tensors.
@@ -148,7 +149,7 @@ impl Backward<Flex, 3> for ConvolutionBackward {
         } else {
             (&input, &output)
         };
-        let found = convolve::gradients(
+        let found = kernel_gradients(
             &convolution.geometry,
             values(on_big),
             values(on_small),

@@ -10,12 +10,15 @@ mod buffer;
 mod convolution;
 mod convolve;
 mod geometry;
+mod gradients;
 mod normalisation;
 mod normalise;
 mod planes;
 mod primitive;
 pub mod stock;
+mod sums;
 mod sweep;
+mod taps;
 #[cfg(test)]
 mod tests;
 mod vector;

@@ -2,6 +2,8 @@
 
 // Loops over the indices of a tile unroll into registers; iterators over its arrays do not.
 #![allow(clippy::needless_range_loop)]
+// Pointers and strides of a matrix product.
+#![allow(clippy::too_many_arguments)]
 
 use super::vector::Vector;
 
@@ -32,7 +34,7 @@ unsafe fn sweep_rows<V: Vector, const M: usize, const N: usize>(
     let mut done = 0;
     macro_rules! tiles {
         ($columns:expr) => {
-            while done + $columns <= vectors {
+            while vectors - done >= $columns {
                 let at = done * V::LANES;
                 // SAFETY: the tile stays below `positions` rounded up to a vector, which the caller vouches for.
                 unsafe {
@@ -100,7 +102,6 @@ unsafe fn sweep_tile<V: Vector, const M: usize, const N: usize>(
 /// # Safety
 /// As [`sweep_rows`].
 #[inline(always)]
-#[allow(clippy::too_many_arguments)]
 pub unsafe fn sweep<V: Vector>(
     rows: usize,
     weights: *const f32,
@@ -137,7 +138,6 @@ pub unsafe fn sweep<V: Vector>(
 /// `m · left_stride + p` lies in `left` and `offsets[n] + p` in `planes` for every `p` below `positions` rounded up to a
 /// whole vector; `products` holds `M` rows of `products_stride`, at least `offsets.len()`, values.
 #[inline(always)]
-#[allow(clippy::too_many_arguments)]
 unsafe fn product_rows<V: Vector, const M: usize, const N: usize>(
     left: *const f32,
     left_stride: usize,
@@ -185,7 +185,6 @@ unsafe fn product_rows<V: Vector, const M: usize, const N: usize>(
 /// # Safety
 /// As [`product_rows`].
 #[inline(always)]
-#[allow(clippy::too_many_arguments)]
 unsafe fn product_tile<V: Vector, const M: usize, const N: usize>(
     left: *const f32,
     left_stride: usize,
@@ -239,7 +238,6 @@ unsafe fn product_tile<V: Vector, const M: usize, const N: usize>(
 /// # Safety
 /// As [`product_rows`].
 #[inline(always)]
-#[allow(clippy::too_many_arguments)]
 pub unsafe fn products<V: Vector>(
     rows: usize,
     left: *const f32,

@@ -250,6 +250,56 @@ mod x86 {
     }
 }
 
+#[cfg(target_arch = "aarch64")]
+mod arm {
+    use super::{Anywhere, Vector};
+    use std::arch::aarch64::*;
+
+    /// Four lanes: NEON, which every 64-bit ARM processor has.
+    #[derive(Clone, Copy)]
+    pub struct Neon(float32x4_t);
+
+    // SAFETY: every 64-bit ARM processor has NEON.
+    unsafe impl Vector for Neon {
+        const LANES: usize = 4;
+        const ROWS: usize = 8;
+        const WIDE: bool = true;
+        #[inline(always)]
+        unsafe fn splat(value: f32) -> Self {
+            // SAFETY: NEON is there.
+            Self(unsafe { vdupq_n_f32(value) })
+        }
+        #[inline(always)]
+        unsafe fn load(from: *const f32) -> Self {
+            // SAFETY: the caller vouches for four readable values.
+            Self(unsafe { (*from.cast::<Anywhere<float32x4_t>>()).0 })
+        }
+        #[inline(always)]
+        unsafe fn store(self, to: *mut f32) {
+            // SAFETY: the caller vouches for four writable values.
+            unsafe { *to.cast::<Anywhere<float32x4_t>>() = Anywhere(self.0) }
+        }
+        #[inline(always)]
+        unsafe fn add_product(self, a: Self, b: Self) -> Self {
+            // SAFETY: NEON is there.
+            Self(unsafe { vfmaq_f32(self.0, a.0, b.0) })
+        }
+        #[inline(always)]
+        unsafe fn plus(self, other: Self) -> Self {
+            // SAFETY: NEON is there.
+            Self(unsafe { vaddq_f32(self.0, other.0) })
+        }
+        #[inline(always)]
+        unsafe fn sums([a, b, c, d]: [Self; 4]) -> [f32; 4] {
+            // SAFETY: NEON is there; a vector of four is as large as four values.
+            unsafe {
+                let sums = vpaddq_f32(vpaddq_f32(a.0, b.0), vpaddq_f32(c.0, d.0));
+                std::mem::transmute::<float32x4_t, [f32; 4]>(sums)
+            }
+        }
+    }
+}
+
 /// Environment variable that limits the instruction set, to `avx2`, `sse2` or `portable`. Different ones round differently; with
 /// it a run can be repeated on another processor, and the narrower paths tested on a wide one.
 pub const LIMIT: &str = "PROTOVAE_SIMD";
@@ -268,6 +318,9 @@ pub enum Level {
     /// AVX-512F, beside AVX2 and FMA.
     #[cfg(target_arch = "x86_64")]
     Avx512,
+    /// NEON.
+    #[cfg(target_arch = "aarch64")]
+    Neon,
 }
 
 impl Level {
@@ -281,6 +334,8 @@ impl Level {
             Self::Avx2 => x86::Avx2::ROWS,
             #[cfg(target_arch = "x86_64")]
             Self::Avx512 => x86::Avx512::ROWS,
+            #[cfg(target_arch = "aarch64")]
+            Self::Neon => arm::Neon::ROWS,
         }
     }
 
@@ -291,24 +346,32 @@ impl Level {
     }
 
     /// The best level of this processor, at most `limit`.
+    #[cfg(target_arch = "x86_64")]
+    fn detect(limit: &str) -> Self {
+        let avx2 = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
+        match limit {
+            "portable" => Self::Portable,
+            "sse2" => Self::Sse2,
+            _ if !avx2 => Self::Sse2,
+            "avx2" => Self::Avx2,
+            _ if !is_x86_feature_detected!("avx512f") => Self::Avx2,
+            _ => Self::Avx512,
+        }
+    }
+
+    /// The best level of this processor, at most `limit`.
+    #[cfg(target_arch = "aarch64")]
     fn detect(limit: &str) -> Self {
         if limit == "portable" {
-            return Self::Portable;
+            Self::Portable
+        } else {
+            Self::Neon
         }
-        #[cfg(target_arch = "x86_64")]
-        {
-            if limit == "sse2"
-                || !is_x86_feature_detected!("avx2")
-                || !is_x86_feature_detected!("fma")
-            {
-                return Self::Sse2;
-            }
-            if limit == "avx2" || !is_x86_feature_detected!("avx512f") {
-                return Self::Avx2;
-            }
-            return Self::Avx512;
-        }
-        #[cfg(not(target_arch = "x86_64"))]
+    }
+
+    /// The only level of this processor.
+    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+    fn detect(_limit: &str) -> Self {
         Self::Portable
     }
 }
@@ -338,6 +401,9 @@ pub fn dispatch<K: Kernel>(kernel: K) -> K::Output {
         // SAFETY: `Level` found AVX-512F, AVX2 and FMA.
         #[cfg(target_arch = "x86_64")]
         Level::Avx512 => unsafe { with_avx512(kernel) },
+        // SAFETY: every 64-bit ARM processor has NEON.
+        #[cfg(target_arch = "aarch64")]
+        Level::Neon => unsafe { kernel.run::<arm::Neon>() },
     }
 }
 
