@@ -1,18 +1,6 @@
-//! Memory for the kernels: outputs that are written once, and scratch that a thread keeps.
+//! Memory for the kernels: pointers that threads share, and scratch that a thread keeps.
 
 use std::cell::RefCell;
-
-/// A vector of `length` values that `fill` writes through the pointer, without zeros written first.
-///
-/// # Safety
-/// `fill` must write all `length` values.
-pub unsafe fn filled(length: usize, fill: impl FnOnce(Shared)) -> Vec<f32> {
-    let mut values = Vec::with_capacity(length);
-    fill(Shared(values.as_mut_ptr()));
-    // SAFETY: the capacity is `length`, and the caller vouches that `fill` wrote every value.
-    unsafe { values.set_len(length) };
-    values
-}
 
 /// A pointer that threads share, each writing its own part.
 #[derive(Clone, Copy)]
@@ -27,6 +15,11 @@ impl Shared {
     /// To a buffer of one's own.
     pub fn new(values: &mut [f32]) -> Self {
         Self(values.as_mut_ptr())
+    }
+
+    /// To memory that need not be initialised.
+    pub fn from_pointer(pointer: *mut f32) -> Self {
+        Self(pointer)
     }
 
     /// The pointer, moved by `offset` values.

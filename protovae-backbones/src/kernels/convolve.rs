@@ -3,11 +3,13 @@
 // Shapes, layout and pointers of a group of images.
 #![allow(clippy::too_many_arguments)]
 
+use burn::tensor::Bytes;
 use rayon::prelude::*;
 
-use super::buffer::{Scratch, at_least, filled, with_scratch};
+use super::buffer::{Scratch, at_least, with_scratch};
 use super::geometry::{Geometry, Layout};
 use super::planes::{load_big, load_small, store_big, store_small};
+use super::pool::filled;
 use super::sweep::sweep;
 use super::taps::{Taps, down_taps, tiles, up_taps};
 use super::vector::{Kernel, Vector, dispatch};
@@ -236,7 +238,7 @@ impl Kernel for UpGroup<'_> {
 }
 
 /// From the big side to the small one: a convolution.
-pub fn down(geometry: &Geometry, input: &[f32], weight: &[f32], bias: &[f32]) -> Vec<f32> {
+pub fn down(geometry: &Geometry, input: &[f32], weight: &[f32], bias: &[f32]) -> Bytes {
     let layout = &Layout::new(geometry);
     let taps = &down_taps(geometry, layout, weight);
     let (from, to) = (geometry.big_image(), geometry.small_image());
@@ -266,7 +268,7 @@ pub fn down(geometry: &Geometry, input: &[f32], weight: &[f32], bias: &[f32]) ->
 }
 
 /// From the small side to the big one: a transposed convolution.
-pub fn up(geometry: &Geometry, input: &[f32], weight: &[f32], bias: &[f32]) -> Vec<f32> {
+pub fn up(geometry: &Geometry, input: &[f32], weight: &[f32], bias: &[f32]) -> Bytes {
     let layout = &Layout::new(geometry);
     let phases = &up_taps(geometry, layout, weight);
     let (from, to) = (geometry.small_image(), geometry.big_image());

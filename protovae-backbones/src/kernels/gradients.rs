@@ -2,12 +2,14 @@
 
 use std::ops::Range;
 
+use burn::tensor::Bytes;
 use rayon::prelude::*;
 
-use super::buffer::{Shared, filled, with_scratch, with_sums};
+use super::buffer::{Shared, with_scratch, with_sums};
 use super::convolve::{down_group, groups, up_group};
 use super::geometry::{Geometry, Layout};
 use super::planes::{load_big, load_small};
+use super::pool::filled;
 use super::sweep::{products, total};
 use super::taps::{Taps, big_offsets, down_taps, tiles, up_taps};
 use super::vector::{Kernel, Vector, dispatch};
@@ -31,7 +33,7 @@ pub struct Wanted {
 #[derive(Default)]
 pub struct Gradients {
     /// Of the input.
-    pub input: Option<Vec<f32>>,
+    pub input: Option<Bytes>,
     /// Of the weights.
     pub weight: Option<Vec<f32>>,
     /// Of the bias.

@@ -15,6 +15,7 @@ mod gradients;
 mod normalisation;
 mod normalise;
 mod planes;
+mod pool;
 mod primitive;
 pub mod stock;
 mod sums;

@@ -10,7 +10,7 @@ use burn::tensor::Tensor;
 
 use super::Normalised;
 use super::normalise::{self, Shape};
-use super::primitive::{Differentiable, Inputs, Plain, Tracked, contiguous, plain, values};
+use super::primitive::{Differentiable, Inputs, Plain, Tracked, contiguous, plain, values, vector};
 use super::sums;
 
 /// ReLU and an affine map a channel, by given factors or by the statistics of the batch.
@@ -66,9 +66,7 @@ impl Normalisation {
             .iter()
             .map(|&variance| (1.0 / (f64::from(variance) + epsilon).sqrt()) as f32)
             .collect();
-        let channels = [self.shape.channels];
-        let tensor =
-            |values: &[f32]| Tensor::from_primitive::<Flex>(plain(values.to_vec(), &channels));
+        let tensor = |values: &[f32]| Tensor::from_primitive::<Flex>(vector(values.to_vec()));
         let (mean_tensor, variance_tensor) = (tensor(&mean), tensor(&variance));
         let statistics = Some(Statistics { mean, inverse });
         Some(Normalised {
@@ -206,10 +204,10 @@ impl Backward<Flex, 3> for NormalisationBackward {
             gradients.register::<Flex>(node.id, plain(gradient, &sizes));
         }
         if let Some(node) = scale_node {
-            gradients.register::<Flex>(node.id, plain(scale_gradient, &[shape.channels]));
+            gradients.register::<Flex>(node.id, vector(scale_gradient));
         }
         if let Some(node) = shift_node {
-            gradients.register::<Flex>(node.id, plain(shift_gradient, &[shape.channels]));
+            gradients.register::<Flex>(node.id, vector(shift_gradient));
         }
     }
 }

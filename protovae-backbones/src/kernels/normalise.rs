@@ -5,9 +5,10 @@
 
 use std::mem::MaybeUninit;
 
+use burn::tensor::Bytes;
 use rayon::prelude::*;
 
-use super::buffer::filled;
+use super::pool::filled;
 use super::vector::{Kernel, Vector, dispatch};
 
 /// Parts that the batch is cut into for sums, which are added in order: independent of the threads.
@@ -107,7 +108,7 @@ fn each_image(
     batch: usize,
     length: usize,
     work: impl Fn(usize, &mut [MaybeUninit<f32>]) + Sync,
-) -> Vec<f32> {
+) -> Bytes {
     // SAFETY: every image has its own part of the output, and `work` writes all of it (asserted by the tests: both users
     // zip over the whole of it).
     unsafe {
@@ -170,7 +171,7 @@ impl Kernel for AffineImage<'_> {
 }
 
 /// ReLU, scale and shift a channel, and pooling.
-pub fn affine(shape: &Shape, images: &[f32], factors: &[[f32; 2]]) -> Vec<f32> {
+pub fn affine(shape: &Shape, images: &[f32], factors: &[[f32; 2]]) -> Bytes {
     let spread_factors = if shape.is_row() {
         spread(factors, shape.plane())
     } else {
@@ -263,7 +264,7 @@ pub fn input_gradient(
     images: &[f32],
     output: &[f32],
     factors: &[[f32; 3]],
-) -> Vec<f32> {
+) -> Bytes {
     let spread_factors = if shape.is_row() {
         spread(factors, shape.plane())
     } else {
