@@ -1,6 +1,6 @@
 //! Times every layer of the MNIST and CIFAR-10 networks, forward and forward + backward, against burn's own operations.
 //!
-//! `cargo run --release --example kernels -- [mnist|cifar10] [repeats]`. The two are timed in turn, so that a busy machine
+//! `cargo run --release --example kernels -- [mnist|cifar10|all] [repeats] [ours]`. The two are timed in turn, so that a busy machine
 //! slows both; trust the ratios. With `CPU_TIME` set (Linux), times are those that all threads spent on a processor.
 #![allow(clippy::print_stdout)]
 
@@ -137,7 +137,7 @@ fn now() -> f64 {
 
 fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
+    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
 fn main() {
@@ -147,6 +147,7 @@ fn main() {
         .and_then(|text| text.parse().ok())
         .unwrap_or(7usize)
         .max(1);
+    let only_ours = arguments.get(2).is_some_and(|text| text == "ours");
     let device = Device::flex().autodiff();
     for (name, layers) in [("mnist", MNIST), ("cifar10", CIFAR10)] {
         if arguments
@@ -161,6 +162,9 @@ fn main() {
             let mut times = [const { Vec::new() }; 4];
             for _ in 0..=repeats {
                 for (ours, columns) in [(true, [0, 1]), (false, [2, 3])] {
+                    if !ours && only_ours {
+                        continue;
+                    }
                     for (value, column) in time(layer, index == 0, ours, &device)
                         .into_iter()
                         .zip(columns)

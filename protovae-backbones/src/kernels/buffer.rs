@@ -1,18 +1,6 @@
-//! Memory for the kernels: outputs that are written once, and scratch that a thread keeps.
+//! Memory for the kernels: pointers that threads share, and scratch that a thread keeps.
 
 use std::cell::RefCell;
-
-/// A vector of `length` values that `fill` writes through the pointer, without zeros written first.
-///
-/// # Safety
-/// `fill` must write all `length` values.
-pub unsafe fn filled(length: usize, fill: impl FnOnce(Shared)) -> Vec<f32> {
-    let mut values = Vec::with_capacity(length);
-    fill(Shared(values.as_mut_ptr()));
-    // SAFETY: the capacity is `length`, and the caller vouches that `fill` wrote every value.
-    unsafe { values.set_len(length) };
-    values
-}
 
 /// A pointer that threads share, each writing its own part.
 #[derive(Clone, Copy)]
@@ -27,6 +15,11 @@ impl Shared {
     /// To a buffer of one's own.
     pub fn new(values: &mut [f32]) -> Self {
         Self(values.as_mut_ptr())
+    }
+
+    /// To memory that need not be initialised.
+    pub fn from_pointer(pointer: *mut f32) -> Self {
+        Self(pointer)
     }
 
     /// The pointer, moved by `offset` values.
@@ -52,6 +45,17 @@ pub struct Scratch {
 
 thread_local! {
     static SCRATCH: RefCell<Scratch> = RefCell::default();
+    static SUMS: RefCell<Vec<f32>> = RefCell::default();
+}
+
+/// Lends this thread's buffer for the sums of all parts, while other threads' scratch is in use: `length` values of any
+/// content. Kept, because a fresh one of this size costs the system a page fault every thousand values.
+pub fn with_sums<T>(length: usize, work: impl FnOnce(&mut [f32]) -> T) -> T {
+    let mut sums = SUMS.take();
+    at_least(&mut sums, length);
+    let result = work(&mut sums[..length]);
+    SUMS.set(sums);
+    result
 }
 
 /// Lends this thread's scratch; its buffers keep their size from call to call.

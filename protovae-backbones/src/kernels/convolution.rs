@@ -6,11 +6,12 @@ use burn::backend::autodiff::checkpoint::base::Checkpointer;
 use burn::backend::autodiff::checkpoint::strategy::NoCheckpointing;
 use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
-use burn::tensor::Tensor;
+use burn::tensor::{Bytes, Tensor};
 
-use super::convolve::{self, Wanted};
+use super::convolve;
 use super::geometry::Geometry;
-use super::primitive::{Differentiable, Inputs, Plain, Tracked, contiguous, plain, values};
+use super::gradients::{Wanted, gradients as kernel_gradients};
+use super::primitive::{Differentiable, Inputs, Plain, Tracked, contiguous, plain, values, vector};
 
 /// A convolution, apart from its tensors.
 #[derive(Clone, Copy, Debug)]
@@ -148,7 +149,7 @@ impl Backward<Flex, 3> for ConvolutionBackward {
         } else {
             (&input, &output)
         };
-        let found = convolve::gradients(
+        let found = kernel_gradients(
             &convolution.geometry,
             values(on_big),
             values(on_small),
@@ -165,11 +166,13 @@ impl Backward<Flex, 3> for ConvolutionBackward {
             gradients.register::<Flex>(node.id, plain(gradient, &shape));
         }
         if let (Some(node), Some(gradient)) = (weight_node, found.weight) {
-            gradients.register::<Flex>(node.id, plain(gradient, &[small, big, kernel, kernel]));
+            gradients.register::<Flex>(
+                node.id,
+                plain(Bytes::from_elems(gradient), &[small, big, kernel, kernel]),
+            );
         }
         if let (Some(node), Some(gradient)) = (bias_node, found.bias) {
-            let length = gradient.len();
-            gradients.register::<Flex>(node.id, plain(gradient, &[length]));
+            gradients.register::<Flex>(node.id, vector(gradient));
         }
     }
 }

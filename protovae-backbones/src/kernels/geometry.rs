@@ -154,7 +154,7 @@ impl Geometry {
 }
 
 /// Positions that a group of images should have: enough to amortise the work around a sweep, few enough for the caches.
-const POSITIONS: usize = 512;
+const POSITIONS: usize = 1024;
 
 /// Values that a plane is rounded to: the widest vector.
 const ROUND: usize = 16;

@@ -2,7 +2,8 @@
 //!
 //! On the CPU (burn's Flex backend, with and without autodiff, `f32`) these are kernels of this crate, forward and
 //! backward; anywhere else they are burn's own operations, in [`stock`]. Results of the kernels do not depend on the
-//! number of threads.
+//! number of threads; they do on the width of the processor's vectors, which the environment variable `PROTOVAE_SIMD`
+//! (`portable`, `sse2` or `avx2`) limits.
 
 use burn::tensor::Tensor;
 
@@ -10,12 +11,16 @@ mod buffer;
 mod convolution;
 mod convolve;
 mod geometry;
+mod gradients;
 mod normalisation;
 mod normalise;
 mod planes;
+mod pool;
 mod primitive;
 pub mod stock;
+mod sums;
 mod sweep;
+mod taps;
 #[cfg(test)]
 mod tests;
 mod vector;

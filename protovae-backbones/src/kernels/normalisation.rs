@@ -10,7 +10,8 @@ use burn::tensor::Tensor;
 
 use super::Normalised;
 use super::normalise::{self, Shape};
-use super::primitive::{Differentiable, Inputs, Plain, Tracked, contiguous, plain, values};
+use super::primitive::{Differentiable, Inputs, Plain, Tracked, contiguous, plain, values, vector};
+use super::sums;
 
 /// ReLU and an affine map a channel, by given factors or by the statistics of the batch.
 #[derive(Clone, Copy, Debug)]
@@ -60,14 +61,12 @@ impl Normalisation {
             Inputs::Plain([input, ..]) => contiguous(input),
             Inputs::Tracked([input, ..]) => contiguous(input.primitive()),
         };
-        let (mean, variance) = normalise::statistics(&self.shape, values(&images));
+        let (mean, variance) = sums::statistics(&self.shape, values(&images));
         let inverse = variance
             .iter()
             .map(|&variance| (1.0 / (f64::from(variance) + epsilon).sqrt()) as f32)
             .collect();
-        let channels = [self.shape.channels];
-        let tensor =
-            |values: &[f32]| Tensor::from_primitive::<Flex>(plain(values.to_vec(), &channels));
+        let tensor = |values: &[f32]| Tensor::from_primitive::<Flex>(vector(values.to_vec()));
         let (mean_tensor, variance_tensor) = (tensor(&mean), tensor(&variance));
         let statistics = Some(Statistics { mean, inverse });
         Some(Normalised {
@@ -178,9 +177,9 @@ impl Backward<Flex, 3> for NormalisationBackward {
             .as_ref()
             .map_or(&zeros, |statistics| &statistics.mean);
         // Sums, a channel, of the output's gradient and of its product with the centred activation.
-        let sums = normalise::gradient_sums(&shape, images, output, means);
-        let shift_gradient: Vec<f32> = sums.iter().map(|sums| sums[0]).collect();
-        let mut scale_gradient: Vec<f32> = sums.iter().map(|sums| sums[1]).collect();
+        let found = sums::gradient_sums(&shape, images, output, means);
+        let shift_gradient: Vec<f32> = found.iter().map(|sums| sums[0]).collect();
+        let mut scale_gradient: Vec<f32> = found.iter().map(|sums| sums[1]).collect();
         if let Some(Statistics { inverse, .. }) = &statistics {
             for (gradient, inverse) in scale_gradient.iter_mut().zip(inverse) {
                 *gradient *= inverse;
@@ -205,10 +204,10 @@ impl Backward<Flex, 3> for NormalisationBackward {
             gradients.register::<Flex>(node.id, plain(gradient, &sizes));
         }
         if let Some(node) = scale_node {
-            gradients.register::<Flex>(node.id, plain(scale_gradient, &[shape.channels]));
+            gradients.register::<Flex>(node.id, vector(scale_gradient));
         }
         if let Some(node) = shift_node {
-            gradients.register::<Flex>(node.id, plain(shift_gradient, &[shape.channels]));
+            gradients.register::<Flex>(node.id, vector(shift_gradient));
         }
     }
 }

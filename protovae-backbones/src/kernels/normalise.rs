@@ -1,13 +1,14 @@
-//! ReLU, an affine map a channel, and 2×2 average pooling on slices, forward and backward, and the sums they need.
+//! ReLU, an affine map a channel, and 2×2 average pooling on slices, forward and backward.
 //!
 //! Images with large planes are worked on a plane at a time; images with tiny ones (down to the 1×1 of a vector) as one
 //! row of `channels · plane` values, with the factors spread over it, so that both fill vectors.
 
 use std::mem::MaybeUninit;
 
+use burn::tensor::Bytes;
 use rayon::prelude::*;
 
-use super::buffer::filled;
+use super::pool::filled;
 use super::vector::{Kernel, Vector, dispatch};
 
 /// Parts that the batch is cut into for sums, which are added in order: independent of the threads.
@@ -15,12 +16,6 @@ const PARTS: usize = 16;
 
 /// Planes below this size are worked on as one row.
 const TINY: usize = 16;
-
-/// Images that are added up in `f32` before the sum goes to `f64`.
-const BLOCK: usize = 32;
-
-/// Lanes of a sum.
-const LANES: usize = 16;
 
 /// Shape of the images.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,79 +38,48 @@ impl Shape {
         [self.batch, self.channels, height / divisor, width / divisor]
     }
 
-    fn plane(&self) -> usize {
+    /// Values of a plane.
+    pub fn plane(&self) -> usize {
         self.size[0] * self.size[1]
     }
 
-    fn out_plane(&self) -> usize {
+    /// Values of a plane of the output.
+    pub fn out_plane(&self) -> usize {
         let [_, _, height, width] = self.output();
         height * width
     }
 
-    fn image(&self) -> usize {
+    /// Values of an image.
+    pub fn image(&self) -> usize {
         self.channels * self.plane()
     }
 
-    fn out_image(&self) -> usize {
+    /// Values of an image of the output.
+    pub fn out_image(&self) -> usize {
         self.channels * self.out_plane()
     }
 
     /// Images a part, and parts.
-    fn parts(&self) -> (usize, usize) {
+    pub fn parts(&self) -> (usize, usize) {
         let images = self.batch.div_ceil(PARTS);
         (images, self.batch.div_ceil(images))
     }
 
     /// Whether images are worked on as one row.
-    fn is_row(&self) -> bool {
+    pub fn is_row(&self) -> bool {
         !self.pool && self.plane() < TINY
     }
 }
 
 /// ReLU that keeps NaN, as burn's does: a diverged network should show.
 #[inline(always)]
-fn relu(x: f32) -> f32 {
+pub fn relu(x: f32) -> f32 {
     if x < 0.0 { 0.0 } else { x }
-}
-
-/// Sum of the lanes of one plane.
-#[inline(always)]
-fn add_lanes(lanes: [f32; LANES]) -> f64 {
-    let mut lanes = lanes;
-    let mut half = LANES / 2;
-    while half > 0 {
-        for i in 0..half {
-            lanes[i] += lanes[i + half];
-        }
-        half /= 2;
-    }
-    f64::from(lanes[0])
-}
-
-/// Sums of two terms over pairs of values.
-#[inline(always)]
-fn sum_pairs(a: &[f32], b: &[f32], terms: impl Fn(f32, f32) -> [f32; 2]) -> [f64; 2] {
-    let (mut first, mut second) = ([0.0; LANES], [0.0; LANES]);
-    let (a_chunks, a_rest) = a.as_chunks::<LANES>();
-    let (b_chunks, b_rest) = b.as_chunks::<LANES>();
-    for (a, b) in a_chunks.iter().zip(b_chunks) {
-        for lane in 0..LANES {
-            let [x, y] = terms(a[lane], b[lane]);
-            first[lane] += x;
-            second[lane] += y;
-        }
-    }
-    for (lane, (&a, &b)) in a_rest.iter().zip(b_rest).enumerate() {
-        let [x, y] = terms(a, b);
-        first[lane] += x;
-        second[lane] += y;
-    }
-    [add_lanes(first), add_lanes(second)]
 }
 
 /// Sums of 2×2 blocks of the activation, a quarter of each: average pooling.
 #[inline(always)]
-fn pool_plane(x: &[f32], width: usize, rows: &mut [f32], pooled: &mut [f32]) {
+pub fn pool_plane(x: &[f32], width: usize, rows: &mut [f32], pooled: &mut [f32]) {
     let out_width = width / 2;
     for (out, pair) in pooled
         .chunks_exact_mut(out_width)
@@ -132,208 +96,10 @@ fn pool_plane(x: &[f32], width: usize, rows: &mut [f32], pooled: &mut [f32]) {
 }
 
 /// Every value `count` times over.
-fn spread<T: Copy>(values: &[T], count: usize) -> Vec<T> {
+pub fn spread<T: Copy>(values: &[T], count: usize) -> Vec<T> {
     values
         .iter()
         .flat_map(|&value| std::iter::repeat_n(value, count))
-        .collect()
-}
-
-/// What a sum over the batch adds up.
-#[derive(Clone, Copy)]
-enum Sums<'a> {
-    /// Of the activation minus a pivot, and of the square of that.
-    Moments { pivots: &'a [f32] },
-    /// Of the output's gradient, and of that times the activation minus its mean.
-    Gradients { output: &'a [f32], means: &'a [f32] },
-}
-
-struct SumPart<'a> {
-    shape: &'a Shape,
-    images: &'a [f32],
-    sums: Sums<'a>,
-    range: std::ops::Range<usize>,
-}
-
-impl SumPart<'_> {
-    #[inline(always)]
-    fn planes(self) -> Vec<[f64; 2]> {
-        let Self {
-            shape,
-            images,
-            sums,
-            range,
-        } = self;
-        let plane = shape.plane();
-        let mut totals = vec![[0.0; 2]; shape.channels];
-        let mut rows = vec![0.0; shape.size[1]];
-        let mut pooled = vec![0.0; shape.out_plane()];
-        for image in range {
-            for (channel, total) in totals.iter_mut().enumerate() {
-                let index = image * shape.channels + channel;
-                let x = &images[index * plane..][..plane];
-                let [first, second] = match sums {
-                    Sums::Moments { pivots } => {
-                        let pivot = pivots[channel];
-                        sum_pairs(
-                            x,
-                            x,
-                            #[inline(always)]
-                            |x, _| {
-                                let value = relu(x) - pivot;
-                                [value, value * value]
-                            },
-                        )
-                    }
-                    Sums::Gradients { output, means } => {
-                        let mean = means[channel];
-                        let output = &output[index * pooled.len()..][..pooled.len()];
-                        if shape.pool {
-                            pool_plane(x, shape.size[1], &mut rows, &mut pooled);
-                            sum_pairs(
-                                &pooled,
-                                output,
-                                #[inline(always)]
-                                |x, g| [g, g * (x - mean)],
-                            )
-                        } else {
-                            sum_pairs(
-                                x,
-                                output,
-                                #[inline(always)]
-                                |x, g| [g, g * (relu(x) - mean)],
-                            )
-                        }
-                    }
-                };
-                total[0] += first;
-                total[1] += second;
-            }
-        }
-        totals
-    }
-
-    #[inline(always)]
-    fn rows(self) -> Vec<[f64; 2]> {
-        let Self {
-            shape,
-            images,
-            sums,
-            range,
-        } = self;
-        let (plane, length) = (shape.plane(), shape.image());
-        let mut totals = vec![[0.0; 2]; shape.channels];
-        let centres = match sums {
-            Sums::Moments { pivots } => spread(pivots, plane),
-            Sums::Gradients { means, .. } => spread(means, plane),
-        };
-        let (mut first, mut second) = (vec![0.0; length], vec![0.0; length]);
-        let mut image = range.start;
-        while image < range.end {
-            let end = range.end.min(image + BLOCK);
-            first.fill(0.0);
-            second.fill(0.0);
-            for image in image..end {
-                let x = &images[image * length..][..length];
-                let sums_of = first.iter_mut().zip(&mut second).zip(x).zip(&centres);
-                match sums {
-                    Sums::Moments { .. } => {
-                        for (((first, second), &x), &pivot) in sums_of {
-                            let value = relu(x) - pivot;
-                            *first += value;
-                            *second += value * value;
-                        }
-                    }
-                    Sums::Gradients { output, .. } => {
-                        let output = &output[image * length..][..length];
-                        for ((((first, second), &x), &mean), &g) in sums_of.zip(output) {
-                            *first += g;
-                            *second += g * (relu(x) - mean);
-                        }
-                    }
-                }
-            }
-            let columns = first.chunks_exact(plane).zip(second.chunks_exact(plane));
-            for (total, (first, second)) in totals.iter_mut().zip(columns) {
-                total[0] += first.iter().map(|&x| f64::from(x)).sum::<f64>();
-                total[1] += second.iter().map(|&x| f64::from(x)).sum::<f64>();
-            }
-            image = end;
-        }
-        totals
-    }
-}
-
-impl Kernel for SumPart<'_> {
-    type Output = Vec<[f64; 2]>;
-    #[inline(always)]
-    unsafe fn run<V: Vector>(self) -> Vec<[f64; 2]> {
-        if self.shape.is_row() {
-            self.rows()
-        } else {
-            self.planes()
-        }
-    }
-}
-
-/// Sums over the batch, a channel.
-fn sums(shape: &Shape, images: &[f32], sums: Sums) -> Vec<[f64; 2]> {
-    let (per_part, parts) = shape.parts();
-    let parts: Vec<_> = (0..parts)
-        .into_par_iter()
-        .map(|part| {
-            let range = part * per_part..((part + 1) * per_part).min(shape.batch);
-            dispatch(SumPart {
-                shape,
-                images,
-                sums,
-                range,
-            })
-        })
-        .collect();
-    let mut totals = vec![[0.0; 2]; shape.channels];
-    for part in parts {
-        for (total, sums) in totals.iter_mut().zip(part) {
-            total[0] += sums[0];
-            total[1] += sums[1];
-        }
-    }
-    totals
-}
-
-/// Mean and biased variance of the activation, a channel.
-pub fn statistics(shape: &Shape, images: &[f32]) -> (Vec<f32>, Vec<f32>) {
-    // Sums about a rough mean (the first image's) do not cancel, however far the mean is from zero.
-    let plane = shape.plane();
-    let pivots: Vec<f32> = images
-        .chunks_exact(plane)
-        .take(shape.channels)
-        .map(|x| x.iter().map(|&x| relu(x)).sum::<f32>() / plane as f32)
-        .collect();
-    let count = (shape.batch * plane) as f64;
-    sums(shape, images, Sums::Moments { pivots: &pivots })
-        .iter()
-        .zip(&pivots)
-        .map(|([first, second], &pivot)| {
-            let shift = first / count;
-            let variance = second / count - shift * shift;
-            // `max` would turn NaN into zero.
-            let variance = if variance < 0.0 { 0.0 } else { variance };
-            ((f64::from(pivot) + shift) as f32, variance as f32)
-        })
-        .unzip()
-}
-
-/// Sums, a channel, of the output's gradient, and of that times the activation minus `means`.
-pub fn gradient_sums(
-    shape: &Shape,
-    images: &[f32],
-    output: &[f32],
-    means: &[f32],
-) -> Vec<[f32; 2]> {
-    sums(shape, images, Sums::Gradients { output, means })
-        .into_iter()
-        .map(|sums| sums.map(|sum| sum as f32))
         .collect()
 }
 
@@ -342,7 +108,7 @@ fn each_image(
     batch: usize,
     length: usize,
     work: impl Fn(usize, &mut [MaybeUninit<f32>]) + Sync,
-) -> Vec<f32> {
+) -> Bytes {
     // SAFETY: every image has its own part of the output, and `work` writes all of it (asserted by the tests: both users
     // zip over the whole of it).
     unsafe {
@@ -405,7 +171,7 @@ impl Kernel for AffineImage<'_> {
 }
 
 /// ReLU, scale and shift a channel, and pooling.
-pub fn affine(shape: &Shape, images: &[f32], factors: &[[f32; 2]]) -> Vec<f32> {
+pub fn affine(shape: &Shape, images: &[f32], factors: &[[f32; 2]]) -> Bytes {
     let spread_factors = if shape.is_row() {
         spread(factors, shape.plane())
     } else {
@@ -498,7 +264,7 @@ pub fn input_gradient(
     images: &[f32],
     output: &[f32],
     factors: &[[f32; 3]],
-) -> Vec<f32> {
+) -> Bytes {
     let spread_factors = if shape.is_row() {
         spread(factors, shape.plane())
     } else {

@@ -1,5 +1,8 @@
 //! Moving images into the flat planes of [`Layout`] and out of them.
 
+// Shapes, layout and pointers of a group of images.
+#![allow(clippy::too_many_arguments)]
+
 use super::geometry::{Geometry, Layout};
 use super::sweep::{copy_row, zero_row};
 use super::vector::Vector;

@@ -4,7 +4,7 @@ use burn::backend::autodiff::checkpoint::strategy::NoCheckpointing;
 use burn::backend::ops::FloatTensorOps;
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, Flex};
-use burn::tensor::{DType, Tensor, TensorData};
+use burn::tensor::{Bytes, DType, Tensor, TensorData};
 
 /// A tensor of the CPU backend.
 pub type Plain = FloatTensor<Flex>;
@@ -56,7 +56,14 @@ pub fn values(tensor: &Plain) -> &[f32] {
     tensor.as_slice::<f32>().unwrap_or_default()
 }
 
-/// A tensor with these values.
-pub fn plain(values: Vec<f32>, shape: &[usize]) -> Plain {
-    Flex::float_from_data(TensorData::new(values, shape.to_vec()), &Default::default())
+/// A tensor of these values, written by a kernel.
+pub fn plain(values: Bytes, shape: &[usize]) -> Plain {
+    let data = TensorData::from_bytes(values, shape.to_vec(), DType::F32);
+    Flex::float_from_data(data, &Default::default())
+}
+
+/// A tensor of one dimension.
+pub fn vector(values: Vec<f32>) -> Plain {
+    let length = values.len();
+    plain(Bytes::from_elems(values), &[length])
 }

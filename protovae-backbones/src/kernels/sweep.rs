@@ -2,6 +2,8 @@
 
 // Loops over the indices of a tile unroll into registers; iterators over its arrays do not.
 #![allow(clippy::needless_range_loop)]
+// Pointers and strides of a matrix product.
+#![allow(clippy::too_many_arguments)]
 
 use super::vector::Vector;
 
@@ -32,7 +34,7 @@ unsafe fn sweep_rows<V: Vector, const M: usize, const N: usize>(
     let mut done = 0;
     macro_rules! tiles {
         ($columns:expr) => {
-            while done + $columns <= vectors {
+            while vectors - done >= $columns {
                 let at = done * V::LANES;
                 // SAFETY: the tile stays below `positions` rounded up to a vector, which the caller vouches for.
                 unsafe {
@@ -100,7 +102,6 @@ unsafe fn sweep_tile<V: Vector, const M: usize, const N: usize>(
 /// # Safety
 /// As [`sweep_rows`].
 #[inline(always)]
-#[allow(clippy::too_many_arguments)]
 pub unsafe fn sweep<V: Vector>(
     rows: usize,
     weights: *const f32,
@@ -137,7 +138,6 @@ pub unsafe fn sweep<V: Vector>(
 /// `m · left_stride + p` lies in `left` and `offsets[n] + p` in `planes` for every `p` below `positions` rounded up to a
 /// whole vector; `products` holds `M` rows of `products_stride`, at least `offsets.len()`, values.
 #[inline(always)]
-#[allow(clippy::too_many_arguments)]
 unsafe fn product_rows<V: Vector, const M: usize, const N: usize>(
     left: *const f32,
     left_stride: usize,
@@ -185,7 +185,6 @@ unsafe fn product_rows<V: Vector, const M: usize, const N: usize>(
 /// # Safety
 /// As [`product_rows`].
 #[inline(always)]
-#[allow(clippy::too_many_arguments)]
 unsafe fn product_tile<V: Vector, const M: usize, const N: usize>(
     left: *const f32,
     left_stride: usize,
@@ -213,11 +212,22 @@ unsafe fn product_tile<V: Vector, const M: usize, const N: usize>(
             }
             at += V::LANES;
         }
+        // Four sums at a time, which costs little more than one. Through memory, so that the sums above, whose indices are
+        // known, stay in registers.
+        let mut flat = [V::splat(0.0); 32];
+        const { assert!(M * N <= 32) };
         for m in 0..M {
             for n in 0..N {
-                let to = products.add(m * products_stride + n);
-                let sum = sums[m][n].sum();
-                *to = if add { *to + sum } else { sum };
+                flat[m * N + n] = sums[m][n];
+            }
+        }
+        let (fours, _) = flat.as_chunks::<4>();
+        for (four, vectors) in fours.iter().take((M * N).div_ceil(4)).enumerate() {
+            let totals = V::sums(*vectors);
+            for (i, total) in totals.into_iter().enumerate().take(M * N - 4 * four) {
+                let index = 4 * four + i;
+                let to = products.add(index / N * products_stride + index % N);
+                *to = if add { *to + total } else { total };
             }
         }
     }
@@ -228,7 +238,6 @@ unsafe fn product_tile<V: Vector, const M: usize, const N: usize>(
 /// # Safety
 /// As [`product_rows`].
 #[inline(always)]
-#[allow(clippy::too_many_arguments)]
 pub unsafe fn products<V: Vector>(
     rows: usize,
     left: *const f32,

@@ -1,10 +1,11 @@
+#![allow(clippy::unwrap_used)]
+
 use burn::tensor::{Device, Distribution, Tensor, TensorData};
 use proptest::prelude::*;
 use rayon::ThreadPoolBuilder;
 
 use super::*;
 
-/// Values of an output and of the gradients of its inputs.
 fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
     tensor.into_data().try_to_vec::<f32>().unwrap()
 }
@@ -301,7 +302,7 @@ fn gradients_can_be_wanted_singly() {
     assert_eq!(values(x.grad(&gradients).unwrap()), all[1]);
 }
 
-/// What the kernels do not do goes to stock, including its complaints.
+/// A network that has diverged must not look healthy: ReLU keeps NaN.
 #[test]
 fn a_nan_shows() {
     let device = Device::flex();

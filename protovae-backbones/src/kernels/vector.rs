@@ -27,8 +27,17 @@ pub unsafe trait Vector: Copy {
     unsafe fn add_product(self, a: Self, b: Self) -> Self;
     /// Lane by lane sum.
     unsafe fn plus(self, other: Self) -> Self;
-    /// Sum of the lanes, in a fixed order.
-    unsafe fn sum(self) -> f32;
+    /// Sums of the lanes of four vectors, in a fixed order.
+    unsafe fn sums(vectors: [Self; 4]) -> [f32; 4];
+    /// Sum of the lanes.
+    ///
+    /// # Safety
+    /// As for every method.
+    #[inline(always)]
+    unsafe fn sum(self) -> f32 {
+        // SAFETY: passed on from the caller.
+        unsafe { Self::sums([self; 4])[0] }
+    }
 }
 
 /// A value at any address. Read and written through a pointer to this, a vector is one instruction in every profile; the
@@ -76,8 +85,8 @@ unsafe impl Vector for Portable {
         self
     }
     #[inline(always)]
-    unsafe fn sum(self) -> f32 {
-        (self.0[0] + self.0[2]) + (self.0[1] + self.0[3])
+    unsafe fn sums(vectors: [Self; 4]) -> [f32; 4] {
+        vectors.map(|Self(v)| (v[0] + v[2]) + (v[1] + v[3]))
     }
 }
 
@@ -85,6 +94,54 @@ unsafe impl Vector for Portable {
 mod x86 {
     use super::{Anywhere, Vector};
     use std::arch::x86_64::*;
+
+    /// Four lanes: SSE2, which every x86-64 has.
+    #[derive(Clone, Copy)]
+    pub struct Sse2(__m128);
+
+    // SAFETY: every x86-64 has SSE2.
+    unsafe impl Vector for Sse2 {
+        const LANES: usize = 4;
+        const ROWS: usize = 6;
+        const WIDE: bool = false;
+        #[inline(always)]
+        unsafe fn splat(value: f32) -> Self {
+            // SAFETY: every x86-64 has SSE2.
+            Self(unsafe { _mm_set1_ps(value) })
+        }
+        #[inline(always)]
+        unsafe fn load(from: *const f32) -> Self {
+            // SAFETY: the caller vouches for four readable values.
+            Self(unsafe { (*from.cast::<Anywhere<__m128>>()).0 })
+        }
+        #[inline(always)]
+        unsafe fn store(self, to: *mut f32) {
+            // SAFETY: the caller vouches for four writable values.
+            unsafe { *to.cast::<Anywhere<__m128>>() = Anywhere(self.0) }
+        }
+        #[inline(always)]
+        unsafe fn add_product(self, a: Self, b: Self) -> Self {
+            // SAFETY: every x86-64 has SSE2.
+            Self(unsafe { _mm_add_ps(self.0, _mm_mul_ps(a.0, b.0)) })
+        }
+        #[inline(always)]
+        unsafe fn plus(self, other: Self) -> Self {
+            // SAFETY: every x86-64 has SSE2.
+            Self(unsafe { _mm_add_ps(self.0, other.0) })
+        }
+        #[inline(always)]
+        unsafe fn sums([a, b, c, d]: [Self; 4]) -> [f32; 4] {
+            // SAFETY: every x86-64 has SSE2; a vector of four is as large as four values.
+            unsafe {
+                let (mut a, mut b, mut c, mut d) = (a.0, b.0, c.0, d.0);
+                _MM_TRANSPOSE4_PS(&mut a, &mut b, &mut c, &mut d);
+                std::mem::transmute::<__m128, [f32; 4]>(_mm_add_ps(
+                    _mm_add_ps(a, c),
+                    _mm_add_ps(b, d),
+                ))
+            }
+        }
+    }
 
     /// Eight lanes: AVX2 and FMA.
     #[derive(Clone, Copy)]
@@ -121,15 +178,15 @@ mod x86 {
             Self(unsafe { _mm256_add_ps(self.0, other.0) })
         }
         #[inline(always)]
-        unsafe fn sum(self) -> f32 {
-            // SAFETY: the caller vouches for AVX2.
+        unsafe fn sums([a, b, c, d]: [Self; 4]) -> [f32; 4] {
+            // SAFETY: the caller vouches for AVX2; a vector of four is as large as four values.
             unsafe {
-                let four = _mm_add_ps(
-                    _mm256_castps256_ps128(self.0),
-                    _mm256_extractf128_ps::<1>(self.0),
+                let halves = _mm256_hadd_ps(_mm256_hadd_ps(a.0, b.0), _mm256_hadd_ps(c.0, d.0));
+                let sums = _mm_add_ps(
+                    _mm256_castps256_ps128(halves),
+                    _mm256_extractf128_ps::<1>(halves),
                 );
-                let two = _mm_add_ps(four, _mm_movehl_ps(four, four));
-                _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)))
+                std::mem::transmute::<__m128, [f32; 4]>(sums)
             }
         }
     }
@@ -137,6 +194,23 @@ mod x86 {
     /// Sixteen lanes: AVX-512F.
     #[derive(Clone, Copy)]
     pub struct Avx512(__m512);
+
+    impl Avx512 {
+        /// The sum of the two halves.
+        ///
+        /// # Safety
+        /// The processor must have AVX-512F and AVX2.
+        #[inline(always)]
+        unsafe fn halved(self) -> Avx2 {
+            // SAFETY: the caller vouches for both.
+            unsafe {
+                let bits = _mm512_castps_pd(self.0);
+                let low = _mm256_castpd_ps(_mm512_castpd512_pd256(bits));
+                let high = _mm256_castpd_ps(_mm512_extractf64x4_pd::<1>(bits));
+                Avx2(_mm256_add_ps(low, high))
+            }
+        }
+    }
 
     // SAFETY: every method only uses AVX-512F, which the caller has to have checked for.
     unsafe impl Vector for Avx512 {
@@ -169,14 +243,64 @@ mod x86 {
             Self(unsafe { _mm512_add_ps(self.0, other.0) })
         }
         #[inline(always)]
-        unsafe fn sum(self) -> f32 {
-            // SAFETY: the caller vouches for AVX-512F.
-            unsafe { _mm512_reduce_add_ps(self.0) }
+        unsafe fn sums([a, b, c, d]: [Self; 4]) -> [f32; 4] {
+            // SAFETY: the caller vouches for AVX-512F, and with it for AVX2.
+            unsafe { Avx2::sums([a.halved(), b.halved(), c.halved(), d.halved()]) }
         }
     }
 }
 
-/// Environment variable that limits the instruction set, to `avx2` or `portable`. Different ones round differently; with
+#[cfg(target_arch = "aarch64")]
+mod arm {
+    use super::{Anywhere, Vector};
+    use std::arch::aarch64::*;
+
+    /// Four lanes: NEON, which every 64-bit ARM processor has.
+    #[derive(Clone, Copy)]
+    pub struct Neon(float32x4_t);
+
+    // SAFETY: every 64-bit ARM processor has NEON.
+    unsafe impl Vector for Neon {
+        const LANES: usize = 4;
+        const ROWS: usize = 8;
+        const WIDE: bool = true;
+        #[inline(always)]
+        unsafe fn splat(value: f32) -> Self {
+            // SAFETY: NEON is there.
+            Self(unsafe { vdupq_n_f32(value) })
+        }
+        #[inline(always)]
+        unsafe fn load(from: *const f32) -> Self {
+            // SAFETY: the caller vouches for four readable values.
+            Self(unsafe { (*from.cast::<Anywhere<float32x4_t>>()).0 })
+        }
+        #[inline(always)]
+        unsafe fn store(self, to: *mut f32) {
+            // SAFETY: the caller vouches for four writable values.
+            unsafe { *to.cast::<Anywhere<float32x4_t>>() = Anywhere(self.0) }
+        }
+        #[inline(always)]
+        unsafe fn add_product(self, a: Self, b: Self) -> Self {
+            // SAFETY: NEON is there.
+            Self(unsafe { vfmaq_f32(self.0, a.0, b.0) })
+        }
+        #[inline(always)]
+        unsafe fn plus(self, other: Self) -> Self {
+            // SAFETY: NEON is there.
+            Self(unsafe { vaddq_f32(self.0, other.0) })
+        }
+        #[inline(always)]
+        unsafe fn sums([a, b, c, d]: [Self; 4]) -> [f32; 4] {
+            // SAFETY: NEON is there; a vector of four is as large as four values.
+            unsafe {
+                let sums = vpaddq_f32(vpaddq_f32(a.0, b.0), vpaddq_f32(c.0, d.0));
+                std::mem::transmute::<float32x4_t, [f32; 4]>(sums)
+            }
+        }
+    }
+}
+
+/// Environment variable that limits the instruction set, to `avx2`, `sse2` or `portable`. Different ones round differently; with
 /// it a run can be repeated on another processor, and the narrower paths tested on a wide one.
 pub const LIMIT: &str = "PROTOVAE_SIMD";
 
@@ -185,12 +309,18 @@ pub const LIMIT: &str = "PROTOVAE_SIMD";
 pub enum Level {
     /// What the build targets.
     Portable,
+    /// SSE2.
+    #[cfg(target_arch = "x86_64")]
+    Sse2,
     /// AVX2 and FMA.
     #[cfg(target_arch = "x86_64")]
     Avx2,
     /// AVX-512F, beside AVX2 and FMA.
     #[cfg(target_arch = "x86_64")]
     Avx512,
+    /// NEON.
+    #[cfg(target_arch = "aarch64")]
+    Neon,
 }
 
 impl Level {
@@ -199,9 +329,13 @@ impl Level {
         match self {
             Self::Portable => Portable::ROWS,
             #[cfg(target_arch = "x86_64")]
+            Self::Sse2 => x86::Sse2::ROWS,
+            #[cfg(target_arch = "x86_64")]
             Self::Avx2 => x86::Avx2::ROWS,
             #[cfg(target_arch = "x86_64")]
             Self::Avx512 => x86::Avx512::ROWS,
+            #[cfg(target_arch = "aarch64")]
+            Self::Neon => arm::Neon::ROWS,
         }
     }
 
@@ -212,20 +346,32 @@ impl Level {
     }
 
     /// The best level of this processor, at most `limit`.
+    #[cfg(target_arch = "x86_64")]
+    fn detect(limit: &str) -> Self {
+        let avx2 = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
+        match limit {
+            "portable" => Self::Portable,
+            "sse2" => Self::Sse2,
+            _ if !avx2 => Self::Sse2,
+            "avx2" => Self::Avx2,
+            _ if !is_x86_feature_detected!("avx512f") => Self::Avx2,
+            _ => Self::Avx512,
+        }
+    }
+
+    /// The best level of this processor, at most `limit`.
+    #[cfg(target_arch = "aarch64")]
     fn detect(limit: &str) -> Self {
         if limit == "portable" {
-            return Self::Portable;
+            Self::Portable
+        } else {
+            Self::Neon
         }
-        #[cfg(target_arch = "x86_64")]
-        {
-            let avx2 = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
-            if avx2 && limit != "avx2" && is_x86_feature_detected!("avx512f") {
-                return Self::Avx512;
-            }
-            if avx2 {
-                return Self::Avx2;
-            }
-        }
+    }
+
+    /// The only level of this processor.
+    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+    fn detect(_limit: &str) -> Self {
         Self::Portable
     }
 }
@@ -246,12 +392,18 @@ pub fn dispatch<K: Kernel>(kernel: K) -> K::Output {
     match Level::get() {
         // SAFETY: plain code runs everywhere.
         Level::Portable => unsafe { kernel.run::<Portable>() },
+        // SAFETY: every x86-64 has SSE2.
+        #[cfg(target_arch = "x86_64")]
+        Level::Sse2 => unsafe { kernel.run::<x86::Sse2>() },
         // SAFETY: `Level` found AVX2 and FMA.
         #[cfg(target_arch = "x86_64")]
         Level::Avx2 => unsafe { with_avx2(kernel) },
         // SAFETY: `Level` found AVX-512F, AVX2 and FMA.
         #[cfg(target_arch = "x86_64")]
         Level::Avx512 => unsafe { with_avx512(kernel) },
+        // SAFETY: every 64-bit ARM processor has NEON.
+        #[cfg(target_arch = "aarch64")]
+        Level::Neon => unsafe { kernel.run::<arm::Neon>() },
     }
 }
 
