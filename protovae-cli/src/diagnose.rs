@@ -21,7 +21,7 @@ pub fn explain(
 ) -> String {
     let mut quoted = message.split('`').skip(1).step_by(2);
     let mut suggestion = String::new();
-    let mut probe = |wanted: &dyn Fn(&str, &Value) -> bool, change: Change, expected: String| {
+    let probe = |wanted: &dyn Fn(&str, &Value) -> bool, change: Change, expected: String| {
         let mut places = Vec::new();
         collect(value, &mut Vec::new(), wanted, &mut places);
         places.into_iter().find(|place| {

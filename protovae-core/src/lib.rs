@@ -15,6 +15,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod conformance;
 pub mod device;
 pub mod erased;
 mod error;

@@ -26,6 +26,7 @@ pub fn settings() -> Value {
 
 /// What a finished process said.
 #[derive(Debug)]
+#[expect(dead_code, reason = "`arguments` is for the messages of failed tests")]
 pub struct Ran {
     pub arguments: String,
     pub code: Option<i32>,
