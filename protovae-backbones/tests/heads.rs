@@ -57,9 +57,8 @@ fn prototypes_start_around_centres_of_their_classes_if_asked() {
     let bank = head(recipe, &HEAD).unwrap().prototypes().unwrap();
     let by_class = bank.by_class();
     let centres = by_class.clone().mean_dim(1);
-    let spread = |values: Vec<f32>| {
-        (values.iter().map(|v| v * v).sum::<f32>() / values.len() as f32).sqrt()
-    };
+    let spread =
+        |values: Vec<f32>| (values.iter().map(|v| v * v).sum::<f32>() / values.len() as f32).sqrt();
     let inner = spread(flat(&(by_class - centres.clone()).reshape([60, 64])));
     let outer = spread(flat(&centres.reshape([3, 64])));
     assert!((inner - 0.1).abs() < 0.01, "{inner}");

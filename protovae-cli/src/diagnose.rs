@@ -46,6 +46,11 @@ pub fn explain(
     } else {
         None
     };
+    // serde knows a plugin by its Rust type only.
+    let message = match message.split_once(", expected dyn ") {
+        Some((start, _)) => &format!("{start}, expected an object with a `type`"),
+        None => message,
+    };
     let place = found.map_or_else(|| path.to_string(), |place| place.join("."));
     if place == "." {
         format!("{message}{suggestion}")

@@ -53,7 +53,6 @@ use serde_json::Value;
 
 use crate::error::{Error, Result};
 use crate::image_shape::ImageShape;
-use crate::loss::Distance;
 use crate::model::{BoxModel, Mode, ModelConfig, ModelSpec, StepOutput};
 use crate::plugin::{
     BoxHead, DecoderConfig, DecoderSpec, EncoderConfig, EncoderSpec, Explainer, HeadConfig,
@@ -104,7 +103,10 @@ impl Subject {
         device: &Device,
     ) -> Result<Vec<f32>> {
         self.require(found.dims() == expected, || {
-            format!("{what}: expected shape {expected:?}, found {:?}", found.dims())
+            format!(
+                "{what}: expected shape {expected:?}, found {:?}",
+                found.dims()
+            )
         })?;
         let on = found.device();
         self.require(on == *device, || {
@@ -120,7 +122,9 @@ impl Subject {
         })?;
         let values = flat(found);
         match values.iter().find(|value| !value.is_finite()) {
-            Some(value) => Err(self.fails(format!("{what}: expected finite values, found {value}"))),
+            Some(value) => {
+                Err(self.fails(format!("{what}: expected finite values, found {value}")))
+            }
             None => Ok(values),
         }
     }
@@ -128,10 +132,19 @@ impl Subject {
     /// Two computations of the same; `largest` sets the scale.
     fn same(&self, what: &str, expected: &[f32], found: &[f32]) -> Result<()> {
         self.require(expected.len() == found.len(), || {
-            format!("{what}: expected {} values, found {}", expected.len(), found.len())
+            format!(
+                "{what}: expected {} values, found {}",
+                expected.len(),
+                found.len()
+            )
         })?;
-        let largest = expected.iter().fold(1f32, |most, value| most.max(value.abs()));
-        let apart = expected.iter().zip(found).map(|(a, b)| ((a - b).abs(), a, b));
+        let largest = expected
+            .iter()
+            .fold(1f32, |most, value| most.max(value.abs()));
+        let apart = expected
+            .iter()
+            .zip(found)
+            .map(|(a, b)| ((a - b).abs(), a, b));
         let worst = apart.max_by(|a, b| a.0.total_cmp(&b.0));
         match worst {
             Some((error, expected, found)) if !(error <= TOLERANCE * largest) => {
@@ -156,8 +169,7 @@ impl Subject {
             return Ok(());
         }
         self.require(loss.is_tracked(), || {
-            "gradients: expected outputs that depend on the parameters, found none that does \
-             (parameters must be on the device of the `Initializer`)"
+            "gradients: expected outputs that depend on the parameters, found none that does"
                 .to_string()
         })?;
         let gradients = loss.backward();
@@ -165,7 +177,9 @@ impl Subject {
         module.visit(&mut collector);
         for path in &trained {
             let gradient = collector.found.get(path).ok_or_else(|| {
-                self.fails(format!("gradients: expected one for parameter `{path}`, found none"))
+                self.fails(format!(
+                    "gradients: expected one for parameter `{path}`, found none"
+                ))
             })?;
             if let Some(value) = gradient.iter().find(|value| !value.is_finite()) {
                 return Err(self.fails(format!(
@@ -173,7 +187,11 @@ impl Subject {
                 )));
             }
         }
-        let moves = collector.found.values().flatten().any(|value| *value != 0.0);
+        let moves = collector
+            .found
+            .values()
+            .flatten()
+            .any(|value| *value != 0.0);
         self.require(moves, || {
             "gradients: expected one that is not zero, found none".to_string()
         })
@@ -201,6 +219,8 @@ struct State {
     values: BTreeMap<String, (Vec<usize>, Vec<f64>)>,
     /// Paths of parameters that are trained; running statistics are not.
     trained: Vec<String>,
+    /// Paths of parameters on a device without autodiff.
+    plain: Vec<String>,
 }
 
 impl State {
@@ -211,7 +231,7 @@ impl State {
     }
 
     fn keep(&mut self, data: TensorData) {
-        let shape = data.shape.to_vec();
+        let shape = data.shape().to_vec();
         let values = data.iter::<f64>().collect();
         self.values.insert(self.path.text(), (shape, values));
     }
@@ -221,7 +241,9 @@ impl State {
         let paths = self.values.keys().chain(other.values.keys());
         for path in paths {
             let (Some(left), Some(right)) = (self.values.get(path), other.values.get(path)) else {
-                return Some(format!("expected the same parameters, found `{path}` in one only"));
+                return Some(format!(
+                    "expected the same parameters, found `{path}` in one only"
+                ));
             };
             if left.0 != right.0 {
                 return Some(format!(
@@ -245,6 +267,9 @@ impl ModuleVisitor for State {
         if value.is_require_grad() {
             self.trained.push(self.path.text());
         }
+        if !value.device().is_autodiff() {
+            self.plain.push(self.path.text());
+        }
         self.keep(value.into_data());
     }
     fn visit_int<const D: usize>(&mut self, param: &Param<Tensor<D, Int>>) {
@@ -261,7 +286,6 @@ impl ModuleVisitor for State {
     }
 }
 
-#[derive(Debug)]
 struct GradientCollector<'a> {
     path: Path,
     gradients: &'a Gradients,
@@ -321,7 +345,9 @@ fn nudged<M: Module>(module: M) -> M {
 fn uniform(count: usize, index: u64) -> Vec<f32> {
     use rand::RngExt;
     let mut generator = stream(SEED, 0, index, Purpose::Plugin);
-    (0..count).map(|_| generator.random_range(-1.0f32..1.0)).collect()
+    (0..count)
+        .map(|_| generator.random_range(-1.0f32..1.0))
+        .collect()
 }
 
 fn images(samples: usize, shape: ImageShape, device: &Device) -> Tensor<4> {
@@ -390,6 +416,13 @@ fn built<M: Module>(
         &state,
         &rebuild(&subject, &mut init())?,
     )?;
+    // Without autodiff a parameter takes part in training, but is silently never trained.
+    subject.require(state.plain.is_empty(), || {
+        format!(
+            "device: expected all parameters on that of the `Initializer`, with autodiff, found {:?} without",
+            state.plain
+        )
+    })?;
     for found in module.devices() {
         subject.require(found == device, || {
             format!("device: expected all parameters on {device:?}, found {found:?}")
@@ -413,14 +446,38 @@ fn exercised<M: Module, I>(
     let plain = Device::flex();
     let autodiff = plain.clone().autodiff();
     let module = nudged(module);
-    apply("training, N = 3", &module, inputs(SAMPLES, &autodiff), SAMPLES, &autodiff)?;
-    apply("training, N = 1", &module, inputs(1, &autodiff), 1, &autodiff)?;
+    apply(
+        "training, N = 3",
+        &module,
+        inputs(SAMPLES, &autodiff),
+        SAMPLES,
+        &autodiff,
+    )?;
+    apply(
+        "training, N = 1",
+        &module,
+        inputs(1, &autodiff),
+        1,
+        &autodiff,
+    )?;
     let module = module.valid();
     let before = State::of(&module);
     let all = inputs(SAMPLES, &plain);
-    let whole = apply("evaluation, N = 3", &module, pick(&all, SAMPLES), SAMPLES, &plain)?;
+    let whole = apply(
+        "evaluation, N = 3",
+        &module,
+        pick(&all, SAMPLES),
+        SAMPLES,
+        &plain,
+    )?;
     subject.state("evaluation does not change the module", &before, &module)?;
-    let again = apply("evaluation, N = 3", &module, pick(&all, SAMPLES), SAMPLES, &plain)?;
+    let again = apply(
+        "evaluation, N = 3",
+        &module,
+        pick(&all, SAMPLES),
+        SAMPLES,
+        &plain,
+    )?;
     for ((what, first), (_, second)) in whole.iter().zip(&again) {
         subject.same(&format!("{what}: the same call twice"), first, second)?;
     }
@@ -479,7 +536,10 @@ pub fn encoder(config: &dyn EncoderConfig, spec: &EncoderSpec) -> Result<()> {
             };
             Ok(vec![
                 ("mean", value("mean", &posterior.mean)?),
-                ("log_variance", value("log_variance", &posterior.log_variance)?),
+                (
+                    "log_variance",
+                    value("log_variance", &posterior.log_variance)?,
+                ),
             ])
         },
     )?;
@@ -559,7 +619,10 @@ pub fn decoder(config: &dyn DecoderConfig, spec: &DecoderSpec) -> Result<()> {
     let decoded = module.decode(latents(SAMPLES, width, &plain) * 100.0);
     let when = "evaluation, latents of size 100";
     let what = format!("images ({when})");
-    in_range(when, &subject.output(&what, &decoded, shape(SAMPLES), &plain)?)
+    in_range(
+        when,
+        &subject.output(&what, &decoded, shape(SAMPLES), &plain)?,
+    )
 }
 
 /// Shapes of a head's output; values of logits and, if there are any, of similarities.
@@ -669,13 +732,19 @@ fn largest_on_itself(subject: &Subject, module: &BoxHead, count: usize) -> Resul
     };
     let values = flat(&similarities);
     let at = |latent: usize, prototype: usize| {
-        values.get(latent * count + prototype).copied().unwrap_or(f32::NAN)
+        values
+            .get(latent * count + prototype)
+            .copied()
+            .unwrap_or(f32::NAN)
     };
     for prototype in 0..count {
         let own = at(prototype, prototype);
         for other in 0..count {
             for (found, of) in [
-                (at(prototype, other), "similarity of that latent to prototype"),
+                (
+                    at(prototype, other),
+                    "similarity of that latent to prototype",
+                ),
                 (at(other, prototype), "similarity to it of prototype"),
             ] {
                 subject.require(found <= own, || {
@@ -703,9 +772,8 @@ fn class_weights(subject: &Subject, module: &BoxHead, spec: &HeadSpec) -> Result
     let [_, count] = similarities.dims();
     subject.output("class_weights", &weights, [spec.classes, count], &device)?;
     // Differences of samples, which a bias leaves alone.
-    let difference = |all: &Tensor<2>| {
-        all.clone().narrow(0, 1, SAMPLES - 1) - all.clone().narrow(0, 0, 1)
-    };
+    let difference =
+        |all: &Tensor<2>| all.clone().narrow(0, 1, SAMPLES - 1) - all.clone().narrow(0, 0, 1);
     let expected = difference(&similarities).matmul(weights.transpose());
     subject.same(
         "class_weights: how logits change with similarities",
@@ -727,17 +795,27 @@ pub fn model(config: &dyn ModelConfig, spec: &ModelSpec) -> Result<()> {
     )?;
     resolution(&subject, config, spec, &module)?;
     subject.require(module.image_shape() == spec.image, || {
-        format!("image_shape: expected {}, found {}", spec.image, module.image_shape())
+        format!(
+            "image_shape: expected {}, found {}",
+            spec.image,
+            module.image_shape()
+        )
     })?;
     subject.require(module.classes() == spec.classes, || {
-        format!("classes: expected {}, found {}", spec.classes, module.classes())
+        format!(
+            "classes: expected {}, found {}",
+            spec.classes,
+            module.classes()
+        )
     })?;
     subject.require(!module.kind().is_empty(), || {
         "kind: expected a name, found none".to_string()
     })?;
     model_losses(&subject, &module, spec)?;
 
-    let prototypes = module.prototypes().map(|bank| bank.classes * bank.per_class);
+    let prototypes = module
+        .prototypes()
+        .map(|bank| bank.classes * bank.per_class);
     let module = exercised(
         &subject,
         module,
@@ -754,7 +832,10 @@ pub fn model(config: &dyn ModelConfig, spec: &ModelSpec) -> Result<()> {
             if let Some(found) = predicted.latents {
                 let [_, width] = found.dims();
                 let what = format!("latents ({when})");
-                values.push(("latents", subject.output(&what, &found, [samples, width], device)?));
+                values.push((
+                    "latents",
+                    subject.output(&what, &found, [samples, width], device)?,
+                ));
                 if let Some(decoded) = module.decode(found) {
                     let ImageShape {
                         channels,
@@ -831,7 +912,9 @@ fn step_output(
         None => *names = Some(found.clone()),
     }
     subject.require(output.terms.iter().any(|term| term.weight > 0.0), || {
-        format!("losses ({when}): expected a term with a weight above zero, found {found:?} without")
+        format!(
+            "losses ({when}): expected a term with a weight above zero, found {found:?} without"
+        )
     })?;
     for term in &output.terms {
         let what = format!("loss term `{}` ({when})", term.name);
@@ -857,11 +940,21 @@ fn model_losses(subject: &Subject, module: &BoxModel, spec: &ModelSpec) -> Resul
     }
     // In evaluation mode no term is left out for its weight.
     let output = module.losses(&batch(SAMPLES, 0, spec, &device)?, Mode::Evaluation);
-    let all = output.terms.iter().map(|term| term.value.clone()).reduce(|sum, term| sum + term);
-    match all {
-        Some(all) => subject.gradients(module, &all),
-        None => Err(subject.fails("losses (evaluation): expected a term, found none")),
+    let all = output
+        .terms
+        .iter()
+        .map(|term| term.value.clone())
+        .reduce(|sum, term| sum + term);
+    let Some(mut all) = all else {
+        return Err(subject.fails("losses (evaluation): expected a term, found none"));
+    };
+    // A classifier of the mean alone does not train what makes the log variance; only there that is no fault.
+    let images = images(SAMPLES, spec.image, &device);
+    let posterior = module.encoder().encode(images);
+    if module.decode(posterior.mean).is_none() {
+        all = all + weighted_sum(&posterior.log_variance);
     }
+    subject.gradients(module, &all)
 }
 
 /// Losses in evaluation: the same names for every batch, logits that are those of `predict`.
@@ -903,7 +996,9 @@ pub fn explainer(explainer: &dyn Explainer, model: &BoxModel) -> Result<()> {
     };
     let model = model.valid();
     let before = State::of(&model);
-    let prototypes = model.prototypes().map_or(0, |bank| bank.classes * bank.per_class);
+    let prototypes = model
+        .prototypes()
+        .map_or(0, |bank| bank.classes * bank.per_class);
     let classes = model.classes();
     let mut kinds: Vec<Vec<Target>> = vec![(0..classes).map(Target::Class).collect()];
     if prototypes > 0 {
@@ -922,8 +1017,10 @@ pub fn explainer(explainer: &dyn Explainer, model: &BoxModel) -> Result<()> {
     subject.require(!taken.is_empty(), || {
         format!("explain: expected relevance for a class or a prototype, found {refusals:?}")
     })?;
-    let mixed: Vec<Target> =
-        taken.iter().filter_map(|targets| targets.last().copied()).collect();
+    let mixed: Vec<Target> = taken
+        .iter()
+        .filter_map(|targets| targets.last().copied())
+        .collect();
     taken.push(mixed);
     for targets in &taken {
         for targets in [targets.get(..1).unwrap_or_default(), targets.as_slice()] {
@@ -936,7 +1033,9 @@ pub fn explainer(explainer: &dyn Explainer, model: &BoxModel) -> Result<()> {
     for target in [Target::Class(classes), Target::Prototype(prototypes)] {
         let one = images(1, model.image_shape(), &device);
         subject.require(explainer.explain(&model, one, &[target]).is_err(), || {
-            format!("explain: expected an error for {target:?}, which does not exist, found relevance")
+            format!(
+                "explain: expected an error for {target:?}, which does not exist, found relevance"
+            )
         })?;
     }
     Ok(())
@@ -958,27 +1057,26 @@ fn relevance(
             .explain(model, images, targets)
             .map_err(|error| subject.fails(format!("explain ({when}): {error}")))?;
         subject.require(found.targets == targets, || {
-            format!("targets ({when}): expected {targets:?}, found {:?}", found.targets)
+            format!(
+                "targets ({when}): expected {targets:?}, found {:?}",
+                found.targets
+            )
         })?;
         let rows = samples * targets.len();
         let expected = [rows, shape.channels, shape.height, shape.width];
-        subject.output(&format!("relevance ({when})"), &found.relevance, expected, device)
+        subject.output(
+            &format!("relevance ({when})"),
+            &found.relevance,
+            expected,
+            device,
+        )
     };
     let (first, second) = (explain()?, explain()?);
-    let repeats = first.iter().zip(&second).all(|(a, b)| a.to_bits() == b.to_bits());
+    let repeats = first
+        .iter()
+        .zip(&second)
+        .all(|(a, b)| a.to_bits() == b.to_bits());
     subject.require(repeats, || {
         format!("relevance ({when}): expected the same from the same call, found another")
-    })
-}
-
-/// Specifications for heads in both distances, for tests that go through them.
-#[doc(hidden)]
-pub fn head_specs(latent_dimensions: usize, classes: usize, per_class: usize) -> [HeadSpec; 2] {
-    [Distance::Squared, Distance::Euclidean].map(|distance| HeadSpec {
-        latent_dimensions,
-        classes,
-        prototypes_per_class: per_class,
-        distance,
-        similarity_epsilon: 1e-4,
     })
 }

@@ -25,7 +25,7 @@ pub enum Error {
     /// A plugin broke the promise of its trait: see [`crate::conformance`].
     #[error("{plugin} `{name}` breaks its contract: {reason}")]
     Contract {
-        /// Which trait: `encoder`, `decoder`, `head`, `explainer`.
+        /// Which trait: `encoder`, `decoder`, `head`, `model`, `explainer`.
         plugin: &'static str,
         /// The plugin's type.
         name: String,

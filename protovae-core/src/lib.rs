@@ -28,3 +28,8 @@ pub mod train;
 
 pub use error::{Error, Result};
 pub use image_shape::ImageShape;
+
+// The README's example is compiled and run with the documentation's.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct ReadmeExample;

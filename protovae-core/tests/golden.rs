@@ -37,7 +37,9 @@ impl Comparison {
     fn near(&mut self, name: &str, found: &[f32], golden: &Value) {
         let golden = numbers(golden);
         assert_eq!(found.len(), golden.len(), "{}: {name}", self.place);
-        let largest = golden.iter().fold(0f64, |most, value| most.max(value.abs()));
+        let largest = golden
+            .iter()
+            .fold(0f64, |most, value| most.max(value.abs()));
         let allowed = RELATIVE * largest + ABSOLUTE;
         for (index, (found, golden)) in found.iter().zip(&golden).enumerate() {
             let error = (f64::from(*found) - golden).abs();
@@ -64,10 +66,15 @@ fn inputs(case: &Value) -> Inputs {
     let (n, k, m, l) = (size("n"), size("k"), size("m"), size("l"));
     let image = [n, size("channels"), size("height"), size("width")];
     let read = |name: &str| -> Vec<f32> {
-        numbers(&case["inputs"][name]).into_iter().map(|value| value as f32).collect()
+        numbers(&case["inputs"][name])
+            .into_iter()
+            .map(|value| value as f32)
+            .collect()
     };
-    let labels: Vec<usize> =
-        read("labels").into_iter().map(|label| label as usize).collect();
+    let labels: Vec<usize> = read("labels")
+        .into_iter()
+        .map(|label| label as usize)
+        .collect();
     Inputs {
         images: tensor(read("images"), image, &device),
         reconstruction: tensor(read("reconstruction"), image, &device),
@@ -136,11 +143,8 @@ fn every_loss_is_the_golden_one() {
                 near(key("logits"), &flat(logits.clone()));
                 let entropy = cross_entropy(logits, inputs.labels.clone());
                 near(key("cross_entropy"), &[scalar(entropy)]);
-                let own = own_class_similarities(
-                    similarities,
-                    inputs.labels.clone(),
-                    inputs.per_class,
-                );
+                let own =
+                    own_class_similarities(similarities, inputs.labels.clone(), inputs.per_class);
                 for (kind, which) in [
                     ("all", MixtureWeights::All),
                     ("positive", MixtureWeights::Positive),
@@ -148,10 +152,7 @@ fn every_loss_is_the_golden_one() {
                     for (over, reduction) in REDUCTIONS {
                         let divergence = kl(reduction);
                         let weights = mixture_weights(own.clone(), &divergence, which);
-                        near(
-                            format!("weights_{z}_{d}_{kind}"),
-                            &flat(weights.clone()),
-                        );
+                        near(format!("weights_{z}_{d}_{kind}"), &flat(weights.clone()));
                         near(
                             format!("mixture_kl_{z}_{d}_{kind}_{over}"),
                             &[scalar(mixture_divergence(weights, divergence))],
@@ -193,7 +194,11 @@ fn every_loss_is_the_golden_one() {
             similarities: similarity(apart, 1e-4),
             labels: inputs.labels.clone(),
         };
-        check.near("eq3", &[scalar(vae_loss_in_full(all.clone()))], &golden["eq3"]);
+        check.near(
+            "eq3",
+            &[scalar(vae_loss_in_full(all.clone()))],
+            &golden["eq3"],
+        );
         check.near("eq5", &[scalar(vae_loss(all))], &golden["eq5"]);
         // Every golden output was compared; weights twice, once for each reduction of the KL beside them.
         let twice = golden
@@ -239,7 +244,10 @@ fn the_whole_loss_and_its_gradients_are_the_golden_ones() {
                     &golden["gradients"][name],
                 );
             }
-            assert_eq!(check.compared, 5 + golden["gradients"].as_object().unwrap().len());
+            assert_eq!(
+                check.compared,
+                5 + golden["gradients"].as_object().unwrap().len()
+            );
         }
         assert_eq!(case["totals"].as_object().unwrap().len(), 3);
     }

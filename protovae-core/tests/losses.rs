@@ -49,10 +49,17 @@ fn problems() -> impl Strategy<Value = Problem> {
 }
 
 impl Problem {
-    fn draw<const D: usize>(&self, stream: u64, shape: [usize; D], low: f32, high: f32) -> Tensor<D> {
+    fn draw<const D: usize>(
+        &self,
+        stream: u64,
+        shape: [usize; D],
+        low: f32,
+        high: f32,
+    ) -> Tensor<D> {
         let values = values(
             shape.iter().product(),
-            self.seed.wrapping_add(stream.wrapping_mul(0x1234_5678_9abc)),
+            self.seed
+                .wrapping_add(stream.wrapping_mul(0x1234_5678_9abc)),
             low,
             high,
         );
@@ -250,7 +257,9 @@ fn similarity_at_zero_and_one() {
 /// Slope of the similarity at distance 0 is finite: 1 − 1/eps.
 #[test]
 fn similarity_has_a_finite_slope_at_zero() {
-    let apart = tensor(vec![0.0], [1], &Device::flex()).autodiff().require_grad();
+    let apart = tensor(vec![0.0], [1], &Device::flex())
+        .autodiff()
+        .require_grad();
     let gradients = similarity(apart.clone(), EPSILON).backward();
     let slope = flat(apart.grad(&gradients).unwrap())[0];
     assert!((slope - (1.0 - 1e4)).abs() < 1.0, "{slope}");
@@ -326,7 +335,9 @@ proptest! {
 
 #[test]
 fn euclidean_distance_has_gradient_zero_at_zero() {
-    let latents = tensor(vec![1.0, -2.0], [1, 2], &Device::flex()).autodiff().require_grad();
+    let latents = tensor(vec![1.0, -2.0], [1, 2], &Device::flex())
+        .autodiff()
+        .require_grad();
     let prototypes = tensor(vec![1.0, -2.0, 4.0, 2.0], [2, 2], &Device::flex()).autodiff();
     let found = euclidean_distances(latents.clone(), prototypes);
     assert_eq!(flat(found.clone())[1], 5.0);
@@ -647,7 +658,11 @@ fn assert_finite(inputs: &Inputs, config: &LossConfig) -> Result<[f32; 4], TestC
     let values = terms.values();
     prop_assert!(all_finite(&values), "{}: {values:?}", config.name());
     for (name, gradient) in gradients.named() {
-        prop_assert!(all_finite(gradient), "{}: {name} {gradient:?}", config.name());
+        prop_assert!(
+            all_finite(gradient),
+            "{}: {name} {gradient:?}",
+            config.name()
+        );
     }
     Ok(values)
 }
@@ -835,7 +850,11 @@ fn names_tell_every_deviation() {
     );
     let both = name(r#"{"kl_reduction":"sum","weights":{"orthonormality":2.5,"kl":1}}"#);
     assert!(both.starts_with("sampled-mean with "), "{both}");
-    for part in ["kl_reduction=sum", "orthonormality weight 2.5", "kl weight 1.0"] {
+    for part in [
+        "kl_reduction=sum",
+        "orthonormality weight 2.5",
+        "kl weight 1.0",
+    ] {
         assert!(both.contains(part), "{both}");
     }
     // Written out as the convention has it, a choice is no deviation.
@@ -869,14 +888,20 @@ fn numbers_out_of_range_are_named() {
         let similarity_epsilon = value;
         broken.push((
             "similarity_epsilon",
-            LossConfig { similarity_epsilon, ..LossConfig::default() },
+            LossConfig {
+                similarity_epsilon,
+                ..LossConfig::default()
+            },
         ));
     }
     for value in [0.0, -1.0, f64::NAN, f64::INFINITY, 80.5] {
         let log_variance_limit = value;
         broken.push((
             "log_variance_limit",
-            LossConfig { log_variance_limit, ..LossConfig::default() },
+            LossConfig {
+                log_variance_limit,
+                ..LossConfig::default()
+            },
         ));
     }
     for value in [-1.0, f64::NAN, f64::INFINITY] {
@@ -892,7 +917,10 @@ fn numbers_out_of_range_are_named() {
     };
     broken.push((
         "weights",
-        LossConfig { weights: nothing, ..LossConfig::default() },
+        LossConfig {
+            weights: nothing,
+            ..LossConfig::default()
+        },
     ));
     for (key, config) in broken {
         let said = config.check("model.loss").unwrap_err().to_string();

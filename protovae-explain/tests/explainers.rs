@@ -88,7 +88,12 @@ fn the_random_map_repeats_for_a_seed_and_differs_between_targets() {
         let config: Box<dyn ExplainerConfig> = serde_json::from_str(&recipe).unwrap();
         let targets = [Target::Class(0), Target::Class(1)];
         let explainer = config.build().unwrap();
-        values(explainer.explain(&model, images(1), &targets).unwrap().relevance)
+        values(
+            explainer
+                .explain(&model, images(1), &targets)
+                .unwrap()
+                .relevance,
+        )
     };
     let first = explain(1);
     assert_eq!(first, explain(1));
@@ -99,7 +104,10 @@ fn the_random_map_repeats_for_a_seed_and_differs_between_targets() {
 #[test]
 fn targets_that_do_not_exist_are_errors() {
     let model = protovae();
-    for recipe in [r#"{"type": "random"}"#, r#"{"type": "gradient-times-input"}"#] {
+    for recipe in [
+        r#"{"type": "random"}"#,
+        r#"{"type": "gradient-times-input"}"#,
+    ] {
         let config: Box<dyn ExplainerConfig> = serde_json::from_str(recipe).unwrap();
         let explainer = config.build().unwrap();
         for targets in [vec![Target::Class(3)], vec![Target::Prototype(6)], vec![]] {
@@ -120,6 +128,9 @@ fn pictures_of_a_model_and_what_a_black_box_cannot_show() {
             "encoder": {"type": "conv-pool", "widths": [4]}, "head": {"type": "linear"}}"#,
     );
     let message = prototype_grid(&black_box).unwrap_err().to_string();
-    assert!(message.contains("black-box models have no prototypes"), "{message}");
+    assert!(
+        message.contains("black-box models have no prototypes"),
+        "{message}"
+    );
     assert!(reconstruction_grid(&black_box, images(1), 1).is_err());
 }

@@ -68,6 +68,7 @@ pub fn run(arguments: &TrainArgs, voice: Voice) -> Result<()> {
         train: &train,
         test: &test,
         class_names: &data.classes,
+        data_digest: &data.digest,
         run: Some(&directory),
         observer: &mut progress,
     }
@@ -108,8 +109,15 @@ fn wrong_out(error: protovae_core::Error) -> CliError {
 
 fn plan(arguments: &TrainArgs) -> Result<(RunConfig, Place)> {
     if let Some(path) = &arguments.resume {
-        let mut config = config::load_file(&RunDirectory::open(path)?.config())?;
+        let directory = RunDirectory::open(path)?;
+        let mut config = config::load_file(&directory.config())?;
         if let Some(epochs) = arguments.source.epochs {
+            let done = last_record(&directory).map_or(0, |record| record.epoch);
+            if epochs < done {
+                return Err(CliError::Usage(format!(
+                    "--epochs {epochs}: this run has done {done} already; name at least as many"
+                )));
+            }
             config.training.epochs = epochs;
         }
         config.training.check("training")?;
@@ -185,7 +193,7 @@ fn last_record(directory: &RunDirectory) -> Result<EpochRecord> {
         .into_iter()
         .rev()
         .find_map(|line| match line {
-            MetricsLine::Epoch(record) => Some(record),
+            MetricsLine::Epoch(record) => Some(*record),
             _ => None,
         })
         .ok_or_else(|| {

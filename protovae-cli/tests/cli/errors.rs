@@ -150,6 +150,10 @@ fn wrong_types_are_named_in_full() {
         ("model.encoder=null", [": model.encoder: ", "null"]),
         ("data.train_limit={}", [": data.train_limit: ", "map"]),
         ("model=3", [": model: ", "`3`"]),
+        (
+            "data=mnist",
+            [": data: ", "expected an object with a `type`"],
+        ),
         ("seed=-1", [": seed: ", "`-1`"]),
     ] {
         refused(

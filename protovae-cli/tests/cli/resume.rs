@@ -86,8 +86,8 @@ fn train_killed(place: &Place) -> usize {
     let mut metrics = place.bytes("run/metrics.jsonl");
     metrics.extend(b"{\"event\":\"step\",\"epo");
     place.write("run/metrics.jsonl", metrics);
-    place.write("run/checkpoints/.writing-step-000000150/model.bpk", "half");
-    place.write("run/.writing-model.safetensors", "half");
+    place.write("run/checkpoints/.writing-step-000000151/model.bpk", "half");
+    place.write("run/.writing-a-picture.png", "half");
     // Some time after a checkpoint appeared, whatever the program does then.
     let mut state = 20_221_128u64;
     for _ in 0..3 {
@@ -114,7 +114,9 @@ fn train_killed(place: &Place) -> usize {
     kills += usize::from(kill_when(place, RESUME, || {
         place.path("run/model.safetensors").exists()
     }));
-    place.run(RESUME).ok();
+    let newest = checkpoints(place, "step-").pop().unwrap();
+    let ran = place.run("train --resume run").ok();
+    assert!(ran.err.contains(&newest), "it went on from there: {ran:#?}");
     kills
 }
 
@@ -183,6 +185,16 @@ fn a_finished_run_goes_on_for_more_epochs() {
         place.bytes("run/config.json"),
         place.bytes("whole/config.json")
     );
+}
+
+#[test]
+fn a_run_cannot_be_resumed_to_fewer_epochs_than_it_has_done() {
+    let place = Place::with_settings();
+    place.run("train --config small.json --out run -q").ok();
+    let before = place.listing();
+    let message = place.run("train --resume run --epochs 1").fails(2);
+    assert!(message.contains("--epochs 1"), "{message}");
+    assert_eq!(place.listing(), before);
 }
 
 #[test]

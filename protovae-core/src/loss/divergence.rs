@@ -13,7 +13,7 @@ use super::config::Reduction;
 pub struct KlDivergence {
     /// `½ sum_d (mu_d − phi_d)²`, `[N, M]`, never negative.
     pub location: Tensor<2>,
-    /// `½ sum_d (sigma_d² − 1 − log sigma_d²)`, `[N, 1]`, never negative.
+    /// `½ sum_d (sigma_d² − 1 − log sigma_d²)`, `[N, 1]`, never negative but for rounding.
     pub spread: Tensor<2>,
 }
 
@@ -27,7 +27,7 @@ impl KlDivergence {
 /// `KL(N(mean_i, sigma_i) ‖ N(phi_ij, I))` for a posterior `[N, L]` and prior means `[N, M, L]`.
 ///
 /// In closed form `½ sum_d (sigma_d² + (mu_d − phi_d)² − 1 − log sigma_d²)`; with [`Reduction::Mean`] the average over
-/// `d` in place of the sum. Never negative, zero only for `mu = phi`, `sigma = 1`.
+/// `d` in place of the sum. Never negative but for rounding, zero only for `mu = phi`, `sigma = 1`.
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};

@@ -77,6 +77,12 @@ pub(super) fn check_count(key: &str, value: usize) -> Result<()> {
 
 impl ProtoVaeConfig {
     fn prototypes_per_class(&self, classes: usize) -> Result<usize> {
+        if classes < 2 {
+            return Err(Error::config(
+                "data",
+                format!("a classifier needs at least 2 classes, not {classes}"),
+            ));
+        }
         let from_total = match self.prototypes {
             Some(total) if total == 0 || total % classes != 0 => {
                 let below = total / classes;

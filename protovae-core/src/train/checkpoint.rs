@@ -9,7 +9,7 @@ use burn::optim::ModuleOptimizer;
 use serde::{Deserialize, Serialize};
 
 use super::RunDirectory;
-use super::files::{digest, sync_directory, sync_file, write_atomically};
+use super::files::{WRITING, digest, sync_directory, sync_file, write_atomically};
 use super::metrics::Sums;
 use crate::error::{Error, Result};
 use crate::model::BoxModel;
@@ -17,7 +17,6 @@ use crate::model::BoxModel;
 const STATE: &str = "state.json";
 const MODEL: &str = "model.bpk";
 const OPTIMIZER: &str = "optimizer.bpk";
-const WRITING: &str = ".writing-";
 
 /// Where a run stood; everything else that a step depends on is a pure function of this and the configuration.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -33,6 +32,8 @@ pub(crate) struct TrainingState {
     pub(crate) sums: Sums,
     /// Bytes of `metrics.jsonl` that belong to this state.
     pub(crate) metrics_bytes: u64,
+    /// The digest of the data.
+    pub(crate) data_digest: String,
 }
 
 #[derive(Debug, Serialize, Deserialize)]

@@ -8,12 +8,15 @@ use sha2::{Digest, Sha256};
 
 use crate::error::{Error, Result};
 
+/// How the names of files begin that are being written; one is left behind only by a killed process.
+pub(crate) const WRITING: &str = ".writing-";
+
 /// Writes `bytes` so that `path` holds either what it held before or all of `bytes`, whatever kills the process.
 ///
 /// # Errors
 /// [`Error::Io`].
 pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
-    let mut name = std::ffi::OsString::from(".writing-");
+    let mut name = std::ffi::OsString::from(WRITING);
     name.push(path.file_name().unwrap_or_default());
     let beside = path.with_file_name(name);
     let mut file = File::create(&beside).map_err(Error::io("create", &beside))?;

@@ -38,7 +38,7 @@ pub enum MetricsLine {
         figures: Figures,
     },
     /// The end of an epoch.
-    Epoch(EpochRecord),
+    Epoch(Box<EpochRecord>),
 }
 
 /// What is known at the end of an epoch.
@@ -181,6 +181,27 @@ impl BatchFigures {
         let mut sums = Sums::default();
         sums.add(self);
         sums.figures()
+    }
+}
+
+impl Figures {
+    /// Fails if the loss or a term is NaN or infinite: the last step of an epoch may have broken the model.
+    pub(crate) fn check_finite(&self, epoch: usize, step: usize, last_good: &str) -> Result<()> {
+        if self.loss.is_finite() && self.terms.values().all(|value| value.is_finite()) {
+            return Ok(());
+        }
+        let mut terms = vec![format!("test loss {}", self.loss)];
+        terms.extend(
+            self.terms
+                .iter()
+                .map(|(name, value)| format!("{name} {value}")),
+        );
+        Err(Error::NotFinite {
+            epoch,
+            step,
+            terms: terms.join(", "),
+            checkpoint: last_good.to_string(),
+        })
     }
 }
 

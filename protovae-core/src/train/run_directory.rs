@@ -4,9 +4,29 @@ use std::fs::{self, File, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use super::files::write_atomically;
+use super::files::{WRITING, write_atomically};
 use super::metrics::MetricsLine;
 use crate::error::{Error, Result};
+
+const CONFIG: &str = "config.json";
+
+/// Empties a run directory, its configuration last: if the process is killed meanwhile, what is left is still a run.
+fn remove_run(path: &Path) -> Result<()> {
+    for entry in fs::read_dir(path).map_err(Error::io("read", path))? {
+        let entry = entry.map_err(Error::io("read", path))?.path();
+        if entry.ends_with(CONFIG) {
+            continue;
+        }
+        let removed = if entry.is_dir() {
+            fs::remove_dir_all(&entry)
+        } else {
+            fs::remove_file(&entry)
+        };
+        removed.map_err(Error::io("remove", &entry))?;
+    }
+    let config = path.join(CONFIG);
+    fs::remove_file(&config).map_err(Error::io("remove", config))
+}
 
 /// The folder of a run: `config.json`, `metrics.jsonl`, `checkpoints/`, `model.safetensors`, pictures.
 #[derive(Debug, Clone)]
@@ -25,8 +45,8 @@ impl RunDirectory {
     pub fn create(path: impl Into<PathBuf>, overwrite: bool) -> Result<Self> {
         let path = path.into();
         Self::check_free(&path, overwrite)?;
-        if path.join("config.json").exists() {
-            fs::remove_dir_all(&path).map_err(Error::io("replace", &path))?;
+        if path.join(CONFIG).exists() {
+            remove_run(&path)?;
         }
         fs::create_dir_all(&path).map_err(Error::io("create", &path))?;
         Ok(Self { path })
@@ -38,7 +58,7 @@ impl RunDirectory {
     /// As [`create`](Self::create).
     pub fn check_free(path: &Path, overwrite: bool) -> Result<()> {
         let path = path.to_path_buf();
-        let mut entries = match fs::read_dir(&path) {
+        let entries = match fs::read_dir(&path) {
             Ok(entries) => entries,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
             Err(error) if error.kind() == std::io::ErrorKind::NotADirectory => {
@@ -49,10 +69,16 @@ impl RunDirectory {
             }
             Err(error) => return Err(Error::io("read", path)(error)),
         };
-        if entries.next().is_none() {
+        // A run that was killed before it wrote its configuration leaves a half-written one and nothing else.
+        let mut foreign = entries.flatten().filter(|entry| {
+            let name = entry.file_name();
+            let name = name.to_string_lossy();
+            !name.starts_with(WRITING) && name != "checkpoints"
+        });
+        if foreign.next().is_none() {
             return Ok(());
         }
-        if !path.join("config.json").exists() {
+        if !path.join(CONFIG).exists() {
             return Err(Error::damaged(
                 path,
                 "is a folder that holds something else than a run; choose another --out",
@@ -88,7 +114,7 @@ impl RunDirectory {
 
     /// The resolved configuration.
     pub fn config(&self) -> PathBuf {
-        self.path.join("config.json")
+        self.path.join(CONFIG)
     }
 
     /// One JSON object a line, see [`MetricsLine`].

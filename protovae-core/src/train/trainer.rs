@@ -12,7 +12,7 @@ use super::evaluate::evaluate;
 use super::metrics::{DeviceFigures, EpochRecord, MetricsLine, Sums, Timing};
 use super::run_directory::MetricsLog;
 use super::{Batch, BatchSource, RunDirectory, TrainingConfig};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::model::{BoxModel, Mode};
 
 /// What happens while training, for progress displays.
@@ -79,6 +79,8 @@ pub struct Trainer<'a> {
     pub test: &'a dyn BatchSource,
     /// Names for warnings; may be empty.
     pub class_names: &'a [String],
+    /// A digest of the data: a run goes on only with the data it began with.
+    pub data_digest: &'a str,
     /// Where metrics and checkpoints go; `None` keeps nothing.
     pub run: Option<&'a RunDirectory>,
     /// Who watches.
@@ -138,10 +140,20 @@ impl Trainer<'_> {
             checkpoint::remove_unfinished(run)?;
             checkpoint = checkpoint::newest_checkpoint(run)?;
         }
+        let fresh = TrainingState {
+            data_digest: self.data_digest.to_string(),
+            ..TrainingState::default()
+        };
         let (state, model, optimizer) = match &checkpoint {
             Some(path) => checkpoint::load(path, model, self.optimizer())?,
-            None => (TrainingState::default(), model, self.optimizer()),
+            None => (fresh.clone(), model, self.optimizer()),
         };
+        if let Some(path) = &checkpoint
+            && state.data_digest != fresh.data_digest
+        {
+            let reason = "was made with other data than are there now; resuming would mix them";
+            return Err(Error::damaged(path, reason));
+        }
         let log = match self.run {
             Some(run) => Some(run.open_metrics(state.metrics_bytes)?),
             None => None,
@@ -191,6 +203,8 @@ impl Trainer<'_> {
             self.config.max_batches,
             self.device,
         )?;
+        test.figures
+            .check_finite(epoch, progress.state.step, &progress.last_good)?;
         let warnings = test
             .prototypes
             .as_ref()
@@ -210,7 +224,7 @@ impl Trainer<'_> {
                 images_per_second: samples as f64 / train_seconds.max(f64::MIN_POSITIVE),
             },
         };
-        self.write(progress, MetricsLine::Epoch(record.clone()))?;
+        self.write(progress, MetricsLine::Epoch(Box::new(record.clone())))?;
         progress.state.epoch = epoch;
         progress.state.step_in_epoch = 0;
         progress.state.sums = Sums::default();
