@@ -228,13 +228,15 @@ mod tests {
 
     #[test]
     fn another_convention_replaces_its_choices_alone() {
-        let mut base =
-            json!({"loss": {"convention": "paper", "latent": "mean", "weights": {"kl": 0}}});
+        let mut base = json!({"loss": {"convention": "paper", "latent": "mean",
+            "weights": {"kl": 0}, "similarity_epsilon": 1e-3}});
         overlay(&mut base, json!({"loss": {"convention": "reference2022"}}));
         assert_eq!(
             base["loss"],
-            json!({"convention": "reference2022", "weights": {"kl": 0}})
+            json!({"convention": "reference2022", "similarity_epsilon": 1e-3})
         );
+        overlay(&mut base, json!({"loss": {"weights": {"kl": 0}}}));
+        assert_eq!(base["loss"]["weights"], json!({"kl": 0}));
     }
 
     #[test]
