@@ -78,8 +78,12 @@ pub struct ConfigSource {
 /// Where to compute.
 #[derive(Debug, Clone, Copy, Default, Args)]
 pub struct DeviceArgs {
-    /// cpu, cuda[:N], libtorch, libtorch:cuda[:N] or wgpu[:N], as far as compiled in.
-    #[arg(long, default_value = "cpu")]
+    /// The device; what follows is the help's text, whose brackets rustdoc would take for links.
+    #[arg(
+        long,
+        default_value = "cpu",
+        help = "cpu, cuda[:N], libtorch, libtorch:cuda[:N] or wgpu[:N], as far as compiled in"
+    )]
     pub device: DeviceName,
     /// Threads that compute; default all cores.
     #[arg(long, value_name = "N")]
@@ -95,7 +99,7 @@ pub struct TrainArgs {
     /// Where to compute.
     #[command(flatten)]
     pub device: DeviceArgs,
-    /// The run directory; default runs/<preset>.
+    /// The run directory; default runs/NAME, after the preset or the file.
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
     /// Replace the run that is in the run directory.

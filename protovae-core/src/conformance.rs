@@ -147,7 +147,8 @@ impl Subject {
             .map(|(a, b)| ((a - b).abs(), a, b));
         let worst = apart.max_by(|a, b| a.0.total_cmp(&b.0));
         match worst {
-            Some((error, expected, found)) if !(error <= TOLERANCE * largest) => {
+            // A NaN is no agreement either.
+            Some((error, expected, found)) if error.is_nan() || error > TOLERANCE * largest => {
                 Err(self.fails(format!("{what}: expected {expected}, found {found}")))
             }
             _ => Ok(()),
@@ -431,6 +432,11 @@ fn built<M: Module>(
     Ok((subject, module))
 }
 
+/// Checks and gives the values of each output, by name: of what, of which module, for which input of how many samples, on
+/// which device.
+type Apply<'a, M, I> =
+    dyn Fn(&str, &M, I, usize, &Device) -> Result<Vec<(&'static str, Vec<f32>)>> + 'a;
+
 /// Runs `apply` on batches of [`SAMPLES`] and of one, in training and in evaluation, and checks what holds for every
 /// module: evaluation leaves it as it is, repeats itself, and treats each sample by itself.
 ///
@@ -441,7 +447,7 @@ fn exercised<M: Module, I>(
     module: M,
     inputs: &dyn Fn(usize, &Device) -> I,
     pick: &dyn Fn(&I, usize) -> I,
-    apply: &dyn Fn(&str, &M, I, usize, &Device) -> Result<Vec<(&'static str, Vec<f32>)>>,
+    apply: &Apply<'_, M, I>,
 ) -> Result<M> {
     let plain = Device::flex();
     let autodiff = plain.clone().autodiff();

@@ -580,7 +580,8 @@ fn a_damaged_checkpoint_is_found() {
     let halve = |bytes: &mut Vec<u8>| bytes.truncate(bytes.len() / 2);
     let empty = |bytes: &mut Vec<u8>| bytes.clear();
     let longer = |bytes: &mut Vec<u8>| bytes.push(0);
-    let ways: [(&str, &dyn Fn(&mut Vec<u8>)); 4] = [
+    type Damage<'a> = (&'a str, &'a dyn Fn(&mut Vec<u8>));
+    let ways: [Damage<'_>; 4] = [
         ("flip", &flip),
         ("halve", &halve),
         ("empty", &empty),
