@@ -9,6 +9,7 @@ use burn::store::ModuleRecord;
 use burn::tensor::{Device, Tensor};
 use protovae_backbones::networks::Network;
 use protovae_core::ImageShape;
+use protovae_core::model::trainable_values;
 use protovae_core::plugin::{
     BoxDecoder, BoxEncoder, DecoderSpec, EncoderSpec, LayerView, Posterior,
 };
@@ -63,6 +64,7 @@ fn parameters_are_as_many_as_in_the_paper() {
     ];
     for (network, in_encoder, in_decoder) in counts {
         assert_eq!(trainable(&encoder(network, 0)), in_encoder, "{network}");
+        assert_eq!(trainable_values(&encoder(network, 0)), in_encoder);
         assert_eq!(trainable(&decoder(network, 0)), in_decoder, "{network}");
     }
 }

@@ -850,7 +850,7 @@ fn names_tell_every_deviation() {
     );
     assert_eq!(
         name(r#"{"convention":"reference2022","weights":{"kl":0.0}}"#),
-        "reference2022 with kl weight 0.0"
+        "reference2022 with kl weight 0"
     );
     let both = name(r#"{"kl_reduction":"sum","weights":{"orthonormality":2.5,"kl":1}}"#);
     assert!(both.starts_with("sampled-mean with "), "{both}");

@@ -1,6 +1,6 @@
 //! `protovae config`.
 
-use protovae_core::model::ModelSpec;
+use protovae_core::model::{ModelSpec, trainable_values};
 use protovae_core::random::Initializer;
 use serde_json::json;
 
@@ -48,9 +48,9 @@ fn check(source: &ConfigSource, voice: Voice) -> Result<()> {
     let data = session::data(&config, None)?;
     let spec: ModelSpec = session::model_spec(&data);
     let model = config.model.resolved(&spec)?;
-    let device = burn::tensor::Device::flex();
+    let device = burn::tensor::Device::flex().autodiff();
     let built = model.build(&spec, &mut Initializer::new(config.seed, &device))?;
-    let parameters = burn::module::Module::num_params(&built);
+    let parameters = trainable_values(&built);
     voice.object(&json!({
         "valid": true,
         "reported_as": model.reported_as(),

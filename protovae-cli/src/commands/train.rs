@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use protovae_core::model::BoxModel;
+use protovae_core::model::{BoxModel, trainable_values};
 use protovae_core::random::Initializer;
 use protovae_core::train::{
     EpochRecord, MetricsLine, ModelCard, RunDirectory, Trainer, save_model,
@@ -177,7 +177,7 @@ fn introduce(
         model.image_shape(),
         data.classes.len(),
         config.model.reported_as(),
-        burn::module::Module::num_params(model),
+        trainable_values(model),
         config.training.epochs,
         config.training.batch_size,
         config.seed,

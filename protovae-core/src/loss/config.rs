@@ -260,6 +260,11 @@ impl LossConfig {
         let (own, base) = (object(self), object(&Self::new(self.convention)));
         let text = |value: &serde_json::Value| match value {
             serde_json::Value::String(text) => text.clone(),
+            // As `0`, where JSON writes `0.0`.
+            serde_json::Value::Number(number) => match number.as_f64() {
+                Some(number) => number.to_string(),
+                None => number.to_string(),
+            },
             other => other.to_string(),
         };
         let mut deviations = Vec::new();

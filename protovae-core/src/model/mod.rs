@@ -8,6 +8,7 @@ pub use protovae::{ProtoVae, ProtoVaeConfig};
 
 use std::fmt::Debug;
 
+use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::Tensor;
 
 use crate::error::Result;
@@ -136,4 +137,21 @@ pub trait ModelConfig: Debug + Send + Sync {
     /// # Errors
     /// If a value is contradictory or does not fit `spec`.
     fn resolved(&self, spec: &ModelSpec) -> Result<Box<dyn ModelConfig>>;
+}
+
+/// Values in the parameters of a module that are trained: without running statistics, which burn's `num_params` counts, and
+/// without frozen parameters. The module must be on an autodiff device; elsewhere nothing is trained.
+pub fn trainable_values(module: &impl Module) -> usize {
+    struct Counter(usize);
+    impl ModuleVisitor for Counter {
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            let value = param.val();
+            if value.is_require_grad() {
+                self.0 += value.shape().num_elements();
+            }
+        }
+    }
+    let mut counter = Counter(0);
+    module.visit(&mut counter);
+    counter.0
 }
