@@ -857,7 +857,7 @@ fn names_tell_every_deviation() {
     for part in [
         "kl_reduction=sum",
         "orthonormality weight 2.5",
-        "kl weight 1.0",
+        "kl weight 1",
     ] {
         assert!(both.contains(part), "{both}");
     }
