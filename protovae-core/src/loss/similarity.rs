@@ -1,4 +1,4 @@
-//! Distances of latents to prototypes, and the similarity made of them (PAPER section 1; main paper Eq. 1).
+//! Distances of latents to prototypes, and the similarity made of them.
 
 use burn::tensor::Tensor;
 

@@ -18,7 +18,7 @@ use crate::plugin::{
 use crate::random::{Initializer, Purpose};
 use crate::train::Batch;
 
-/// ProtoVAE (main paper section 3): one encoder, one decoder, one prototype head, and the losses of Eq. 2 to 7.
+/// ProtoVAE: one encoder, one decoder, one prototype head, and the losses of Eq. 2 (main paper) and 3 to 7 (supplement).
 #[derive(Module, Debug)]
 pub struct ProtoVae {
     encoder: BoxEncoder,
