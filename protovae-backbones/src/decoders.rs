@@ -11,6 +11,7 @@ use protovae_core::{Error, Result};
 use serde::{Deserialize, Serialize};
 
 use crate::check;
+use crate::kernels::Maps;
 use crate::layers::{Conv2d, ConvBlock, ConvolutionWeights, FullyConnectedNorm, TransposeBlock};
 
 /// `Linear → ReLU → BatchNorm` to maps, stages of convolutions and transposed convolutions, then `Conv → tanh`.
@@ -25,17 +26,12 @@ pub struct UpsamplingDecoder {
 
 impl Decoder for UpsamplingDecoder {
     fn decode(&self, latents: Tensor<2>) -> Tensor<4> {
-        let [samples, _] = latents.dims();
-        let [channels, height, width] = self.start_shape;
-        let maps = self
-            .start
-            .forward(latents)
-            .reshape([samples, channels, height, width]);
+        let maps = self.start.forward_maps(latents).unflatten(self.start_shape);
         let maps = self
             .stages
             .iter()
-            .fold(maps, |maps, stage| stage.forward(maps));
-        tanh(self.output.forward(maps))
+            .fold(maps, |maps, stage| stage.forward_maps(maps));
+        tanh(self.output.forward_maps(maps).into_images())
     }
 }
 
@@ -56,6 +52,14 @@ impl DecoderStage {
         match self {
             Self::Convolution(block) => block.forward(input),
             Self::Transpose(block) => block.forward(input),
+        }
+    }
+
+    /// [`forward`](Self::forward) on maps as the layers hand them to each other.
+    pub fn forward_maps(&self, input: Maps) -> Maps {
+        match self {
+            Self::Convolution(block) => block.forward_maps(input),
+            Self::Transpose(block) => block.forward_maps(input),
         }
     }
 }

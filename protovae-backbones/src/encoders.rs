@@ -10,6 +10,7 @@ use protovae_core::{Error, Result};
 use serde::{Deserialize, Serialize};
 
 use crate::check;
+use crate::kernels::Maps;
 use crate::layers::{ConvBlock, ConvolutionWeights, PosteriorTail};
 
 /// Convolution blocks, then the fully connected tail: what both recipes of this module build.
@@ -31,8 +32,8 @@ impl Encoder for ConvEncoder {
         let maps = self
             .blocks
             .iter()
-            .fold(images, |maps, block| block.forward(maps));
-        self.tail.forward(maps.flatten(1, 3))
+            .fold(Maps::new(images), |maps, block| block.forward_maps(maps));
+        self.tail.forward(maps.into_images().flatten(1, 3))
     }
 
     fn layers(&self) -> Option<Vec<LayerView>> {

@@ -43,6 +43,8 @@ pub enum Command {
     Predict(PredictArgs),
     /// Show a model's prototypes: a picture, and how each one is used.
     Prototypes(PrototypesArgs),
+    /// How fast this machine trains and evaluates: images a second for every preset.
+    Bench(BenchArgs),
     /// Look at configurations and presets.
     Config(ConfigArgs),
     /// Print a completion script for a shell.
@@ -169,6 +171,29 @@ pub struct PrototypesArgs {
     /// The picture to write; default prototypes.png beside the model.
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
+    /// Where to compute.
+    #[command(flatten)]
+    pub device: DeviceArgs,
+}
+
+/// `protovae bench`.
+#[derive(Debug, Args)]
+pub struct BenchArgs {
+    /// A preset to measure; may be repeated. Default all.
+    #[arg(long, value_name = "NAME")]
+    pub preset: Vec<String>,
+    /// Override one key of every preset, such as model.loss.convention=reference2022; may be repeated.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+    /// Images a step; default the preset's.
+    #[arg(long, value_name = "N")]
+    pub batch: Option<usize>,
+    /// Steps that are timed; the median counts.
+    #[arg(long, value_name = "N", default_value_t = 30)]
+    pub steps: usize,
+    /// Steps before those.
+    #[arg(long, value_name = "N", default_value_t = 5)]
+    pub warmup: usize,
     /// Where to compute.
     #[command(flatten)]
     pub device: DeviceArgs,

@@ -1,6 +1,7 @@
 //! Named configurations: the paper's settings for its data sets, the black box, and the embedded set.
 
 use protovae_backbones::networks::Network;
+use protovae_core::model::ModelSpec;
 use serde_json::{Value, json};
 
 use crate::error::{CliError, Result};
@@ -14,6 +15,15 @@ pub struct Preset {
     pub about: String,
     /// The configuration.
     pub config: Value,
+    /// Shape and classes of its data set.
+    pub spec: ModelSpec,
+}
+
+fn spec(network: Network) -> ModelSpec {
+    ModelSpec {
+        image: network.image(),
+        classes: 10,
+    }
 }
 
 /// Epochs of ProtoVAE (Table 2) and of the black box (Table 3), and the batch size.
@@ -39,6 +49,7 @@ fn protovae(network: Network) -> Preset {
     Preset {
         name: network.name().to_string(),
         about: format!("ProtoVAE on {network} with the paper's settings (Table 2)"),
+        spec: spec(network),
         config: json!({
             "data": {"type": network.name()},
             "model": {
@@ -59,6 +70,7 @@ fn black_box(network: Network) -> Preset {
     Preset {
         name: format!("{}-black-box", network.name()),
         about: format!("the same encoder with a linear classifier on {network} (Table 3)"),
+        spec: spec(network),
         config: json!({
             "data": {"type": network.name()},
             "model": {
@@ -80,6 +92,7 @@ fn mnist_5k() -> Preset {
     Preset {
         name: "mnist-5k".to_string(),
         about: "ProtoVAE on the 5,000 embedded MNIST images; the default".to_string(),
+        spec: spec(network),
         config: json!({
             "data": {"type": "mnist-5k"},
             "model": {

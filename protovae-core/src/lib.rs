@@ -23,6 +23,7 @@ mod image_shape;
 pub mod loss;
 pub mod model;
 pub mod plugin;
+mod primitive;
 pub mod random;
 pub mod train;
 

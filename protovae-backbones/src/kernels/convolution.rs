@@ -6,11 +6,13 @@ use burn::backend::autodiff::checkpoint::base::Checkpointer;
 use burn::backend::autodiff::checkpoint::strategy::NoCheckpointing;
 use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
-use burn::tensor::{Bytes, Tensor};
+use burn::tensor::Tensor;
 
 use super::convolve;
 use super::geometry::Geometry;
-use super::gradients::{Wanted, gradients as kernel_gradients};
+use super::gradients::{channel_sums, weight_gradient};
+use super::layout::Layout;
+use super::maps::Maps;
 use super::primitive::{Differentiable, Inputs, Plain, Tracked, contiguous, plain, values, vector};
 
 /// A convolution, apart from its tensors.
@@ -18,12 +20,14 @@ use super::primitive::{Differentiable, Inputs, Plain, Tracked, contiguous, plain
 pub struct Convolution {
     geometry: Geometry,
     transposed: bool,
+    /// Of the small and of the big side.
+    layouts: [Layout; 2],
 }
 
 impl Convolution {
-    /// A convolution of these shapes; none if the kernels do not do it.
+    /// A convolution of maps in that layout; none if the shapes do not fit together or the kernels do not do it.
     pub fn new(
-        input: &Tensor<4>,
+        input: Layout,
         weight: &Tensor<4>,
         bias: &Tensor<1>,
         [stride, padding]: [usize; 2],
@@ -35,28 +39,39 @@ impl Convolution {
             Geometry::convolution
         };
         let [bias] = bias.dims();
-        let geometry = geometry(input.dims(), weight.dims(), bias, stride, padding)?;
+        let geometry = geometry(input.images(), weight.dims(), bias, stride, padding)?;
+        let layouts = [
+            input.with(geometry.small, geometry.out),
+            input.with(geometry.big, geometry.size),
+        ];
         Some(Self {
             geometry,
             transposed,
+            layouts,
         })
     }
 
     /// The result, on the device of the inputs; none if that is not the CPU's, or the values are not `f32`.
-    pub fn apply(
-        self,
-        input: &Tensor<4>,
-        weight: &Tensor<4>,
-        bias: &Tensor<1>,
-    ) -> Option<Tensor<4>> {
-        Some(match Inputs::new(input, weight, bias)? {
+    pub fn apply(self, input: &Tensor<4>, weight: &Tensor<4>, bias: &Tensor<1>) -> Option<Maps> {
+        let output = match Inputs::new(input, weight, bias)? {
             Inputs::Plain([input, weight, bias]) => {
                 Tensor::from_primitive::<Flex>(self.forward(&input, &weight, &bias))
             }
             Inputs::Tracked(inputs) => {
                 Tensor::from_primitive::<Differentiable>(self.tracked(inputs))
             }
-        })
+        };
+        Some(Maps::blocked(output, *self.output()))
+    }
+
+    fn input(&self) -> &Layout {
+        let [small, big] = &self.layouts;
+        if self.transposed { small } else { big }
+    }
+
+    fn output(&self) -> &Layout {
+        let [small, big] = &self.layouts;
+        if self.transposed { big } else { small }
     }
 
     fn forward(&self, input: &Plain, weight: &Plain, bias: &Plain) -> Plain {
@@ -68,18 +83,12 @@ impl Convolution {
         };
         let result = run(
             &self.geometry,
+            [self.input(), self.output()],
             values(&input),
             values(&weight),
             values(&bias),
         );
-        plain(
-            result,
-            &if self.transposed {
-                self.big_shape()
-            } else {
-                self.small_shape()
-            },
-        )
+        plain(result, &self.output().shape())
     }
 
     fn tracked(self, [input, weight, bias]: [Tracked; 3]) -> Tracked {
@@ -101,20 +110,6 @@ impl Convolution {
             OpsKind::UnTracked(operation) => operation.finish(output),
         }
     }
-
-    fn big_shape(&self) -> [usize; 4] {
-        let Geometry {
-            batch, big, size, ..
-        } = self.geometry;
-        [batch, big, size[0], size[1]]
-    }
-
-    fn small_shape(&self) -> [usize; 4] {
-        let Geometry {
-            batch, small, out, ..
-        } = self.geometry;
-        [batch, small, out[0], out[1]]
-    }
 }
 
 #[derive(Debug)]
@@ -135,43 +130,41 @@ impl Backward<Flex, 3> for ConvolutionBackward {
         let output = contiguous(&gradients.consume::<Flex>(&operation.node));
         let input = contiguous(&checkpointer.retrieve_node_output::<Plain>(input));
         let weight = contiguous(&checkpointer.retrieve_node_output::<Plain>(weight));
-        let Geometry {
-            big, small, kernel, ..
-        } = convolution.geometry;
-        let wanted = Wanted {
-            input: input_node.is_some(),
-            weight: weight_node.is_some(),
-            bias: bias_node.is_some(),
-        };
-        let transposed = convolution.transposed;
-        let (on_big, on_small) = if transposed {
-            (&output, &input)
-        } else {
-            (&input, &output)
-        };
-        let found = kernel_gradients(
-            &convolution.geometry,
-            values(on_big),
-            values(on_small),
-            values(&weight),
+        let Convolution {
+            geometry,
             transposed,
-            wanted,
-        );
-        if let (Some(node), Some(gradient)) = (input_node, found.input) {
-            let shape = if transposed {
-                convolution.small_shape()
+            layouts: [small, big],
+        } = convolution;
+        if let Some(node) = input_node {
+            let back = if transposed {
+                convolve::down
             } else {
-                convolution.big_shape()
+                convolve::up
             };
+            let zeros = vec![0.0; convolution.input().channels];
+            let gradient = back(
+                &geometry,
+                [convolution.output(), convolution.input()],
+                values(&output),
+                values(&weight),
+                &zeros,
+            );
+            gradients.register::<Flex>(node.id, plain(gradient, &convolution.input().shape()));
+        }
+        if let Some(node) = weight_node {
+            let (on_small, on_big) = if transposed {
+                (&input, &output)
+            } else {
+                (&output, &input)
+            };
+            let (on_small, on_big) = (values(on_small), values(on_big));
+            let gradient = weight_gradient(&geometry, [&small, &big], on_small, on_big);
+            let Geometry { kernel, .. } = geometry;
+            let shape = [geometry.small, geometry.big, kernel, kernel];
             gradients.register::<Flex>(node.id, plain(gradient, &shape));
         }
-        if let (Some(node), Some(gradient)) = (weight_node, found.weight) {
-            gradients.register::<Flex>(
-                node.id,
-                plain(Bytes::from_elems(gradient), &[small, big, kernel, kernel]),
-            );
-        }
-        if let (Some(node), Some(gradient)) = (bias_node, found.bias) {
+        if let Some(node) = bias_node {
+            let gradient = channel_sums(convolution.output(), values(&output));
             gradients.register::<Flex>(node.id, vector(gradient));
         }
     }

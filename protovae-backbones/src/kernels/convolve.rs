@@ -1,298 +1,198 @@
 //! Convolutions on slices: down (big side to small) and up (small to big: transposed).
 
-// Shapes, layout and pointers of a group of images.
-#![allow(clippy::too_many_arguments)]
-
 use burn::tensor::Bytes;
 use rayon::prelude::*;
 
-use super::buffer::{Scratch, at_least, with_scratch};
-use super::geometry::{Geometry, Layout};
-use super::planes::{load_big, load_small, store_big, store_small};
+use super::buffer::Shared;
+use super::geometry::{Geometry, Links};
+use super::layout::Layout;
+use super::multiply::sum;
 use super::pool::filled;
-use super::sweep::sweep;
-use super::taps::{Taps, down_taps, tiles, up_taps};
-use super::vector::{Kernel, Vector, dispatch};
+use super::vector::{Kernel, Level, Vector, dispatch};
 
-/// Number of groups of images.
-pub fn groups(geometry: &Geometry, layout: &Layout) -> usize {
-    geometry.batch.div_ceil(layout.images)
+/// Tasks that a layer is cut into at least, if it can be: enough for the threads of a large machine.
+pub const TASKS: usize = 16;
+
+/// Values of maps that a task should work on at a time, to stay in the second-level cache.
+const CACHED: usize = 1 << 16;
+
+/// Cuts rows into tiles as even as can be, since a narrow one at the end would be slow: first row and number of rows.
+pub fn tiles(rows: usize, most: usize) -> impl Iterator<Item = (usize, usize)> {
+    let tiles = rows.div_ceil(most);
+    (0..tiles).map(move |tile| {
+        let first = tile * rows / tiles;
+        (first, (tile + 1) * rows / tiles - first)
+    })
 }
 
-/// One group's way from planes of the big side to images of the small one.
-///
-/// # Safety
-/// `planes` holds the group's planes, `images` its images of the small side, `start` one value a small channel.
-#[inline(always)]
-pub unsafe fn down_group<V: Vector>(
-    geometry: &Geometry,
-    layout: &Layout,
-    taps: &Taps,
-    start: *const f32,
-    planes: *const f32,
-    count: usize,
-    out: *mut f32,
-    images: *mut f32,
-) {
-    for (first, rows) in tiles(geometry.small, V::ROWS) {
-        // SAFETY: `out` holds a tile's rows of positions rounded up; the planes extend beyond the positions by the reach
-        // of the taps; the weights are packed for the same tiles.
-        unsafe {
-            let weights = taps.weights.as_ptr().add(first * taps.offsets.len());
-            let positions = layout.positions(count);
-            sweep::<V>(
-                rows,
-                weights,
-                start.add(first),
-                planes,
-                &taps.offsets,
-                out,
-                layout.out_plane,
-                positions,
-            );
-            for row in 0..rows {
-                let plane = out.add(row * layout.out_plane);
-                store_small::<V>(geometry, layout, plane, first + row, count, images);
-            }
+/// Weights in the order in which the sums read them: for each tile of target channels `[tap][source channel][row]`.
+pub struct Packed {
+    values: Vec<f32>,
+    /// First channel and number of channels of each tile.
+    tiles: Vec<(usize, usize)>,
+    /// Values a target channel.
+    taps: usize,
+}
+
+impl Packed {
+    /// Packs `weight(target, source, tap)`.
+    fn new(
+        [targets, sources, square]: [usize; 3],
+        weight: impl Fn(usize, usize, usize) -> f32 + Sync,
+    ) -> Self {
+        let taps = sources * square;
+        let tiles: Vec<_> = tiles(targets, Level::get().rows()).collect();
+        let mut values = vec![0.0; targets * taps];
+        let mut parts = Vec::with_capacity(tiles.len());
+        let mut rest = values.as_mut_slice();
+        for &(first, count) in &tiles {
+            let (part, after) = rest.split_at_mut(count * taps);
+            parts.push((first, count, part));
+            rest = after;
         }
-    }
-}
-
-/// One group's way from planes of the small side to images of the big one.
-///
-/// # Safety
-/// `planes` holds the group's planes, `images` its images of the big side, `start` one value a big channel.
-#[inline(always)]
-pub unsafe fn up_group<V: Vector>(
-    geometry: &Geometry,
-    layout: &Layout,
-    phases: &[Taps],
-    start: *const f32,
-    planes: *const f32,
-    count: usize,
-    out: *mut f32,
-    images: *mut f32,
-) {
-    let stride = geometry.stride;
-    // SAFETY: `out` holds `stride` times a tile's rows of positions rounded up; the front of the planes holds the reach of
-    // the taps; the weights are packed for the same tiles.
-    unsafe {
-        if !geometry.covers() {
-            let [height, width] = geometry.size;
-            for plane in 0..count * geometry.big {
-                let value = *start.add(plane % geometry.big);
-                let to = images.add(plane * height * width);
-                for i in 0..height * width {
-                    *to.add(i) = value;
+        let pack = |(first, count, part): (usize, usize, &mut [f32])| {
+            for (index, row) in part.chunks_exact_mut(count).enumerate() {
+                for (m, value) in row.iter_mut().enumerate() {
+                    *value = weight(first + m, index % sources, index / sources);
                 }
             }
+        };
+        if targets * taps < 1 << 14 {
+            parts.into_iter().for_each(pack);
+        } else {
+            parts.into_par_iter().for_each(pack);
         }
-        let positions = layout.positions(count);
-        for (first, rows) in tiles(geometry.big, V::ROWS) {
-            for phase_row in 0..stride {
-                for phase_column in 0..stride {
-                    let taps = &phases[phase_row * stride + phase_column];
-                    let weights = taps.weights.as_ptr().add(first * taps.offsets.len());
-                    // Rows of a tile are `stride` planes apart, so that the column phases of a row lie together.
-                    let to = out.add(phase_column * layout.out_plane);
-                    let apart = stride * layout.out_plane;
-                    sweep::<V>(
-                        rows,
-                        weights,
-                        start.add(first),
-                        planes,
-                        &taps.offsets,
-                        to,
-                        apart,
-                        positions,
-                    );
-                }
-                for row in 0..rows {
-                    let from = out.add(row * stride * layout.out_plane);
-                    store_big::<V>(
-                        geometry,
-                        layout,
-                        from,
-                        layout.out_plane,
-                        first + row,
-                        phase_row,
-                        count,
-                        images,
-                    );
-                }
-            }
-        }
-    }
-}
-
-impl Scratch {
-    /// As many planes as a group needs.
-    pub fn big_planes(&mut self, geometry: &Geometry, layout: &Layout) -> *mut f32 {
-        let planes = geometry.big * geometry.stride * geometry.stride;
-        at_least(&mut self.big, planes * layout.big_plane)
-    }
-
-    /// As many planes as a group needs.
-    pub fn small_planes(&mut self, geometry: &Geometry, layout: &Layout) -> *mut f32 {
-        at_least(&mut self.small, geometry.small * layout.small_plane)
-    }
-
-    /// As many planes as a group needs.
-    pub fn out_planes(&mut self, geometry: &Geometry, layout: &Layout) -> *mut f32 {
-        at_least(&mut self.out, 8 * geometry.stride * layout.out_plane)
-    }
-}
-
-struct DownGroup<'a> {
-    geometry: &'a Geometry,
-    layout: &'a Layout,
-    taps: &'a Taps,
-    start: &'a [f32],
-    images: &'a [f32],
-    count: usize,
-    out: *mut f32,
-}
-
-impl Kernel for DownGroup<'_> {
-    type Output = ();
-    #[inline(always)]
-    unsafe fn run<V: Vector>(self) {
-        let Self {
-            geometry,
-            layout,
+        Self {
+            values,
+            tiles,
             taps,
-            start,
-            images,
-            count,
-            out,
-        } = self;
-        with_scratch(
-            #[inline(always)]
-            |scratch| {
-                let planes = scratch.big_planes(geometry, layout);
-                let sums = scratch.out_planes(geometry, layout);
-                // SAFETY: the scratch has the sizes of the layout, and the slices those of the group.
-                unsafe {
-                    load_big::<V>(geometry, layout, images.as_ptr(), count, planes);
-                    down_group::<V>(
-                        geometry,
-                        layout,
-                        taps,
-                        start.as_ptr(),
-                        planes,
-                        count,
-                        sums,
-                        out,
-                    );
-                }
-            },
-        );
+        }
+    }
+
+    /// For the way from the big side to the small one; weights are `[small][big][tap]` in either kind of convolution.
+    pub fn down(geometry: &Geometry, weight: &[f32]) -> Self {
+        let (small, big, square) = (geometry.small, geometry.big, geometry.square());
+        Self::new([small, big, square], |target, source, tap| {
+            weight[(target * big + source) * square + tap]
+        })
+    }
+
+    /// For the way from the small side to the big one.
+    pub fn up(geometry: &Geometry, weight: &[f32]) -> Self {
+        let (small, big, square) = (geometry.small, geometry.big, geometry.square());
+        Self::new([big, small, square], |target, source, tap| {
+            weight[(source * big + target) * square + tap]
+        })
     }
 }
 
-struct UpGroup<'a> {
-    geometry: &'a Geometry,
-    layout: &'a Layout,
-    phases: &'a [Taps],
+/// Some rows of a block, and some tiles of their channels.
+struct Rows<'a> {
+    links: &'a Links,
+    packed: &'a Packed,
     start: &'a [f32],
-    images: &'a [f32],
-    count: usize,
+    source: &'a [f32],
+    channels: usize,
+    layout: &'a Layout,
+    rows: std::ops::Range<usize>,
+    tiles: std::ops::Range<usize>,
     out: *mut f32,
 }
 
-impl Kernel for UpGroup<'_> {
+impl Kernel for Rows<'_> {
     type Output = ();
     #[inline(always)]
     unsafe fn run<V: Vector>(self) {
-        let Self {
-            geometry,
-            layout,
-            phases,
-            start,
-            images,
-            count,
-            out,
-        } = self;
-        with_scratch(
-            #[inline(always)]
-            |scratch| {
-                let planes = scratch.small_planes(geometry, layout);
-                let sums = scratch.out_planes(geometry, layout);
-                // SAFETY: the scratch has the sizes of the layout, and the slices those of the group.
+        let width = self.layout.size[1];
+        let lanes = self.layout.lanes;
+        for &(first, count) in &self.packed.tiles[self.tiles] {
+            let weights = self.packed.values[first * self.packed.taps..].as_ptr();
+            let start = self.start[first..].as_ptr();
+            for pixel in self.rows.start * width..self.rows.end * width {
+                // SAFETY: source and target hold whole blocks of their layouts, in which the links lie; the weights are
+                // packed for these tiles.
                 unsafe {
-                    load_small::<V>(geometry, layout, images.as_ptr(), count, planes);
-                    up_group::<V>(
-                        geometry,
-                        layout,
-                        phases,
-                        start.as_ptr(),
-                        planes,
+                    let out = self.out.add(pixel * self.layout.pixel() + first * lanes);
+                    sum::<V>(
                         count,
-                        sums,
+                        lanes,
+                        self.links.of(pixel),
+                        weights,
+                        start,
+                        self.source.as_ptr(),
+                        self.channels,
                         out,
                     );
                 }
-            },
-        );
+            }
+        }
+    }
+}
+
+/// For every pixel of `to` the sum over its links, plus `start` of its channel.
+fn convolve(
+    [from, to]: [&Layout; 2],
+    links: &Links,
+    packed: &Packed,
+    start: &[f32],
+    source: &[f32],
+) -> Bytes {
+    assert!(source.len() == from.values() && start.len() == to.channels);
+    assert!(packed.values.len() == to.channels * packed.taps && from.lanes == to.lanes);
+    let rows = (CACHED / from.row().max(to.row())).clamp(1, to.size[0]);
+    let chunks = to.size[0].div_ceil(rows);
+    let groups = TASKS.div_ceil(to.blocks() * chunks).min(packed.tiles.len());
+    // SAFETY: the tasks cover the target, and each writes all of its own rows and channels.
+    unsafe {
+        filled(to.values(), |out: Shared| {
+            let tasks = to.blocks() * chunks * groups;
+            (0..tasks).into_par_iter().for_each(|task| {
+                let (block, chunk, group) = (
+                    task / (chunks * groups),
+                    task / groups % chunks,
+                    task % groups,
+                );
+                let tiles = packed.tiles.len();
+                dispatch(Rows {
+                    links,
+                    packed,
+                    start,
+                    source: &source[block * from.block()..][..from.block()],
+                    channels: from.channels,
+                    layout: to,
+                    rows: chunk * rows..((chunk + 1) * rows).min(to.size[0]),
+                    tiles: group * tiles / groups..(group + 1) * tiles / groups,
+                    out: out.at(block * to.block()),
+                });
+            });
+        })
     }
 }
 
 /// From the big side to the small one: a convolution.
-pub fn down(geometry: &Geometry, input: &[f32], weight: &[f32], bias: &[f32]) -> Bytes {
-    let layout = &Layout::new(geometry);
-    let taps = &down_taps(geometry, layout, weight);
-    let (from, to) = (geometry.big_image(), geometry.small_image());
-    assert!(input.len() == geometry.batch * from && bias.len() == geometry.small);
-    // SAFETY: the groups cover the batch, each writes its own images, and all of each.
-    unsafe {
-        filled(geometry.batch * to, |out| {
-            (0..groups(geometry, layout))
-                .into_par_iter()
-                .for_each(|group| {
-                    let first = group * layout.images;
-                    let count = layout.images.min(geometry.batch - first);
-                    let images = &input[first * from..][..count * from];
-                    let out = out.at(first * to);
-                    dispatch(DownGroup {
-                        geometry,
-                        layout,
-                        taps,
-                        start: bias,
-                        images,
-                        count,
-                        out,
-                    });
-                });
-        })
-    }
+pub fn down(
+    geometry: &Geometry,
+    [from, to]: [&Layout; 2],
+    input: &[f32],
+    weight: &[f32],
+    bias: &[f32],
+) -> Bytes {
+    assert!(from.channels == geometry.big && to.channels == geometry.small);
+    assert!(from.size == geometry.size && to.size == geometry.out);
+    let packed = Packed::down(geometry, weight);
+    convolve([from, to], &geometry.down_links(), &packed, bias, input)
 }
 
 /// From the small side to the big one: a transposed convolution.
-pub fn up(geometry: &Geometry, input: &[f32], weight: &[f32], bias: &[f32]) -> Bytes {
-    let layout = &Layout::new(geometry);
-    let phases = &up_taps(geometry, layout, weight);
-    let (from, to) = (geometry.small_image(), geometry.big_image());
-    assert!(input.len() == geometry.batch * from && bias.len() == geometry.big);
-    // SAFETY: the groups cover the batch, each writes its own images, and all of each.
-    unsafe {
-        filled(geometry.batch * to, |out| {
-            (0..groups(geometry, layout))
-                .into_par_iter()
-                .for_each(|group| {
-                    let first = group * layout.images;
-                    let count = layout.images.min(geometry.batch - first);
-                    let images = &input[first * from..][..count * from];
-                    let out = out.at(first * to);
-                    dispatch(UpGroup {
-                        geometry,
-                        layout,
-                        phases,
-                        start: bias,
-                        images,
-                        count,
-                        out,
-                    });
-                });
-        })
-    }
+pub fn up(
+    geometry: &Geometry,
+    [from, to]: [&Layout; 2],
+    input: &[f32],
+    weight: &[f32],
+    bias: &[f32],
+) -> Bytes {
+    assert!(from.channels == geometry.small && to.channels == geometry.big);
+    assert!(from.size == geometry.out && to.size == geometry.size);
+    let packed = Packed::up(geometry, weight);
+    convolve([from, to], &geometry.up_links(), &packed, bias, input)
 }

@@ -1,12 +1,9 @@
-//! Shapes of a convolution, and the flat layout in which it becomes one long sum of shifted vectors.
+//! Shapes of a convolution, and which pixels its taps join.
 //!
-//! A convolution has a *big* side (the input of a convolution, the output of a transposed one) and a *small* side.
-//! Output position `(a, b)` reads input position `(a·stride + ki, b·stride + kj)`. Split the padded big side into
-//! `stride²` phases, by row and column modulo the stride: then tap `(ki, kj)` reads phase `(ki % stride, kj % stride)`
-//! at `(a + ki / stride, b + kj / stride)`. Give both sides rows of the same pitch, and the tap is a constant offset in
-//! flat memory: `small[p] += weight · phase[p + offset]` for all `p` at once, across the ends of rows and of images.
-//! What is computed at positions between the rows is thrown away; the zeros there are shared between the end of a row
-//! and the start of the next, so for a padded 3×3 convolution it is one column in `width + 1`.
+//! A convolution has a *big* side (the input of a convolution, the output of a transposed one) and a *small* side. Tap
+//! `(ki, kj)` joins pixel `(a, b)` of the small side with `(a·stride + ki − padding, b·stride + kj − padding)` of the big
+//! one, if that is inside. A convolution sums over the links of each small pixel, a transposed one (and the gradient of
+//! a convolution's input) over those of each big pixel.
 
 /// Shapes of a convolution.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,115 +96,89 @@ impl Geometry {
         (!sizes.contains(&0)).then_some(self)
     }
 
-    /// Weights a small channel.
-    pub fn taps(&self) -> usize {
-        self.big * self.kernel * self.kernel
+    /// Taps of a channel.
+    pub fn square(&self) -> usize {
+        self.kernel * self.kernel
     }
 
-    /// Values of an image on the big side.
-    pub fn big_image(&self) -> usize {
-        self.big * self.size[0] * self.size[1]
+    /// Where on the big side, along an axis, the tap at `offset` from pixel `at` of the small side lies.
+    pub fn joined(&self, axis: usize, at: usize, offset: usize) -> Option<usize> {
+        let position = (at * self.stride + offset).checked_sub(self.padding)?;
+        (position < self.size[axis]).then_some(position)
     }
 
-    /// Values of an image on the small side.
-    pub fn small_image(&self) -> usize {
-        self.small * self.out[0] * self.out[1]
-    }
-
-    /// How far a tap reaches beyond its output position, in rows of a phase.
-    pub fn reach(&self) -> usize {
-        (self.kernel - 1) / self.stride
-    }
-
-    /// Where, along an axis of phase `phase`, the values of the image lie; between the two ends of the padding.
-    pub fn inside(&self, axis: usize, phase: usize) -> (usize, usize) {
-        let first = self.padding.saturating_sub(phase).div_ceil(self.stride);
-        let after = self.size[axis] + self.padding;
-        // Values beyond the last output position are read by no tap.
-        let end = after
-            .saturating_sub(phase)
-            .div_ceil(self.stride)
-            .min(self.out[axis] + self.reach());
-        if first < end { (first, end) } else { (0, 0) }
-    }
-
-    /// Whether taps reach every value of the big side.
-    pub fn covers(&self) -> bool {
-        (0..2).all(|axis| {
-            (self.out[axis] + self.reach()) * self.stride >= self.size[axis] + self.padding
+    /// All links, by pixel of the small side.
+    fn pairs(&self) -> impl Iterator<Item = (usize, usize, usize)> {
+        let [height, width] = self.out;
+        (0..height * width).flat_map(move |small| {
+            (0..self.square()).filter_map(move |tap| {
+                let row = self.joined(0, small / width, tap / self.kernel)?;
+                let column = self.joined(1, small % width, tap % self.kernel)?;
+                Some((small, row * self.size[1] + column, tap))
+            })
         })
     }
 
-    /// Smallest pitch along an axis at which rows may share their zeros.
-    fn pitch(&self, axis: usize) -> usize {
-        let mut pitch = self.out[axis];
-        for phase in 0..self.stride {
-            let (first, end) = self.inside(axis, phase);
-            if first < end {
-                pitch = pitch
-                    .max((self.out[axis] + self.reach()).saturating_sub(first))
-                    .max(end);
-            }
-        }
-        pitch
+    /// For each pixel of the small side, the pixels of the big one that it sees.
+    pub fn down_links(&self) -> Links {
+        let pixels = self.out[0] * self.out[1];
+        Links::collect(pixels, || {
+            self.pairs()
+                .map(|(small, big, tap)| (small, Link { pixel: big, tap }))
+        })
+    }
+
+    /// For each pixel of the big side, the pixels of the small one that see it.
+    pub fn up_links(&self) -> Links {
+        let pixels = self.size[0] * self.size[1];
+        Links::collect(pixels, || {
+            self.pairs()
+                .map(|(small, big, tap)| (big, Link { pixel: small, tap }))
+        })
     }
 }
 
-/// Positions that a group of images should have: enough to amortise the work around a sweep, few enough for the caches.
-const POSITIONS: usize = 1024;
+/// A pixel, and the tap through which it is seen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Link {
+    /// Index of the pixel in its map.
+    pub pixel: usize,
+    /// Index of the tap in the kernel.
+    pub tap: usize,
+}
 
-/// Values that a plane is rounded to: the widest vector.
-const ROUND: usize = 16;
-
-/// How a group of images lies in memory.
+/// The links of every pixel of a map.
 #[derive(Clone, Debug)]
-pub struct Layout {
-    /// Values from a row to the next.
-    pub pitch: usize,
-    /// Rows from an image to the next.
-    pub rows: usize,
-    /// Images of a group; the last one may have fewer.
-    pub images: usize,
-    /// Values from a plane (a channel's phase) to the next on the big side.
-    pub big_plane: usize,
-    /// Values from a plane to the next on the small side.
-    pub small_plane: usize,
-    /// Zeros in front of a plane of the small side.
-    pub front: usize,
-    /// Values from a plane of the output to the next.
-    pub out_plane: usize,
+pub struct Links {
+    /// Where a pixel's links begin, and, as the last one, where they all end.
+    firsts: Vec<usize>,
+    links: Vec<Link>,
 }
 
-impl Layout {
-    /// The layout for a geometry; it depends on nothing else, so that results do not either.
-    pub fn new(geometry: &Geometry) -> Self {
-        let (rows, pitch) = (geometry.pitch(0), geometry.pitch(1));
-        // At least eight groups, for the threads.
-        let images = (POSITIONS / (rows * pitch))
-            .min(geometry.batch.div_ceil(8))
-            .max(1);
-        let positions = images * rows * pitch;
-        let margin = geometry.reach() * (pitch + 1);
-        let rounded = positions.next_multiple_of(ROUND);
-        let front = margin.next_multiple_of(ROUND);
+impl Links {
+    /// Sorts links by pixel; those of one pixel stay in their order.
+    fn collect<I: Iterator<Item = (usize, Link)>>(pixels: usize, links: impl Fn() -> I) -> Self {
+        let mut firsts = vec![0; pixels + 1];
+        for (pixel, _) in links() {
+            firsts[pixel + 1] += 1;
+        }
+        for pixel in 0..pixels {
+            firsts[pixel + 1] += firsts[pixel];
+        }
+        let mut next = firsts.clone();
+        let mut sorted = vec![Link::default(); firsts[pixels]];
+        for (pixel, link) in links() {
+            sorted[next[pixel]] = link;
+            next[pixel] += 1;
+        }
         Self {
-            pitch,
-            rows,
-            images,
-            big_plane: plane(rounded + margin),
-            small_plane: plane(front + rounded),
-            front,
-            out_plane: plane(rounded),
+            firsts,
+            links: sorted,
         }
     }
 
-    /// Positions of `images` images.
-    pub fn positions(&self, images: usize) -> usize {
-        images * self.rows * self.pitch
+    /// The links of a pixel.
+    pub fn of(&self, pixel: usize) -> &[Link] {
+        &self.links[self.firsts[pixel]..self.firsts[pixel + 1]]
     }
-}
-
-/// A stride for planes: an odd number of cache lines, so that planes spread over the sets of the cache.
-fn plane(values: usize) -> usize {
-    (values.div_ceil(ROUND) | 1) * ROUND
 }

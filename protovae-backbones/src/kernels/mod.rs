@@ -1,9 +1,9 @@
 //! The layers' arithmetic: convolutions, and ReLU + batch normalisation (+ pooling) in one pass.
 //!
 //! On the CPU (burn's Flex backend, with and without autodiff, `f32`) these are kernels of this crate, forward and
-//! backward; anywhere else they are burn's own operations, in [`stock`]. Results of the kernels do not depend on the
-//! number of threads; they do on the width of the processor's vectors, which the environment variable `PROTOVAE_SIMD`
-//! (`portable`, `sse2` or `avx2`) limits.
+//! backward; anywhere else they are burn's own operations, in [`stock`]. Between layers the maps stay in a layout of their
+//! own, as [`Maps`]. Results of the kernels do not depend on the number of threads; they do on the width of the processor's
+//! vectors, which the environment variable `PROTOVAE_SIMD` (`portable`, `sse2` or `avx2`) limits.
 
 use burn::tensor::Tensor;
 
@@ -12,21 +12,22 @@ mod convolution;
 mod convolve;
 mod geometry;
 mod gradients;
+mod layout;
+mod linear;
+mod maps;
+mod multiply;
 mod normalisation;
 mod normalise;
-mod planes;
+mod panel;
 mod pool;
 mod primitive;
 pub mod stock;
 mod sums;
-mod sweep;
-mod taps;
 #[cfg(test)]
 mod tests;
 mod vector;
 
-use convolution::Convolution;
-use normalisation::Normalisation;
+pub use maps::{Maps, NormalisedMaps};
 
 /// Convolution of `[N, I, H, W]` with weight `[O, I, k, k]` and bias `[O]`.
 pub fn conv2d(
@@ -36,9 +37,9 @@ pub fn conv2d(
     stride: usize,
     padding: usize,
 ) -> Tensor<4> {
-    Convolution::new(&input, &weight, &bias, [stride, padding], false)
-        .and_then(|convolution| convolution.apply(&input, &weight, &bias))
-        .unwrap_or_else(|| stock::conv2d(input, weight, bias, stride, padding))
+    Maps::new(input)
+        .conv2d(weight, bias, stride, padding)
+        .into_images()
 }
 
 /// Transposed convolution of `[N, I, H, W]` with weight `[I, O, k, k]` and bias `[O]`.
@@ -49,9 +50,9 @@ pub fn conv_transpose2d(
     stride: usize,
     padding: usize,
 ) -> Tensor<4> {
-    Convolution::new(&input, &weight, &bias, [stride, padding], true)
-        .and_then(|convolution| convolution.apply(&input, &weight, &bias))
-        .unwrap_or_else(|| stock::conv_transpose2d(input, weight, bias, stride, padding))
+    Maps::new(input)
+        .conv_transpose2d(weight, bias, stride, padding)
+        .into_images()
 }
 
 /// What [`relu_batch_norm`] gives.
@@ -73,14 +74,22 @@ pub fn relu_batch_norm(
     epsilon: f64,
     pool: bool,
 ) -> Normalised {
-    Normalisation::new(&input, &gamma, &beta, pool)
-        .and_then(|normalisation| normalisation.batch(&input, &gamma, &beta, epsilon))
-        .unwrap_or_else(|| stock::relu_batch_norm(input, gamma, beta, epsilon, pool))
+    let normalised = Maps::new(input).relu_batch_norm(gamma, beta, epsilon, pool);
+    Normalised {
+        output: normalised.maps.into_images(),
+        mean: normalised.mean,
+        variance: normalised.variance,
+    }
 }
 
 /// ReLU, then `x·scale + shift` a channel, then (`pool`) 2×2 average pooling: the evaluation form of [`relu_batch_norm`].
 pub fn relu_affine(input: Tensor<4>, scale: Tensor<1>, shift: Tensor<1>, pool: bool) -> Tensor<4> {
-    Normalisation::new(&input, &scale, &shift, pool)
-        .and_then(|normalisation| normalisation.affine(&input, &scale, &shift))
-        .unwrap_or_else(|| stock::relu_affine(input, scale, shift, pool))
+    Maps::new(input)
+        .relu_affine(scale, shift, pool)
+        .into_images()
+}
+
+/// `input·weight + bias` for `[N, in]`, `[in, out]` and `[out]`.
+pub fn linear(input: Tensor<2>, weight: Tensor<2>, bias: Tensor<1>) -> Tensor<2> {
+    linear::linear(&input, &weight, &bias).unwrap_or_else(|| stock::linear(input, weight, bias))
 }

@@ -8,7 +8,8 @@ use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::tensor::Tensor;
 
-use super::Normalised;
+use super::layout::Layout;
+use super::maps::{Maps, NormalisedMaps};
 use super::normalise::{self, Shape};
 use super::primitive::{Differentiable, Inputs, Plain, Tracked, contiguous, plain, values, vector};
 use super::sums;
@@ -28,24 +29,11 @@ struct Statistics {
 }
 
 impl Normalisation {
-    /// Over images of this shape; none if the kernels do not do it.
-    pub fn new(
-        input: &Tensor<4>,
-        scale: &Tensor<1>,
-        shift: &Tensor<1>,
-        pool: bool,
-    ) -> Option<Self> {
-        let [batch, channels, height, width] = input.dims();
-        let smallest = if pool { 2 } else { 1 };
-        let fits = scale.dims() == [channels] && shift.dims() == [channels];
-        let filled = batch > 0 && channels > 0 && height >= smallest && width >= smallest;
-        let shape = Shape {
-            batch,
-            channels,
-            size: [height, width],
-            pool,
-        };
-        (fits && filled).then_some(Self { shape })
+    /// Over maps in that layout; none if the kernels do not do it.
+    pub fn new(input: Layout, scale: &Tensor<1>, shift: &Tensor<1>, pool: bool) -> Option<Self> {
+        let shape = Shape::new(input, pool)?;
+        let fits = scale.dims() == [input.channels] && shift.dims() == [input.channels];
+        fits.then_some(Self { shape })
     }
 
     /// By the statistics of the batch; none if the device is not the CPU, or the values are not `f32`.
@@ -55,7 +43,7 @@ impl Normalisation {
         gamma: &Tensor<1>,
         beta: &Tensor<1>,
         epsilon: f64,
-    ) -> Option<Normalised> {
+    ) -> Option<NormalisedMaps> {
         let inputs = Inputs::new(input, gamma, beta)?;
         let images = match &inputs {
             Inputs::Plain([input, ..]) => contiguous(input),
@@ -69,35 +57,29 @@ impl Normalisation {
         let tensor = |values: &[f32]| Tensor::from_primitive::<Flex>(vector(values.to_vec()));
         let (mean_tensor, variance_tensor) = (tensor(&mean), tensor(&variance));
         let statistics = Some(Statistics { mean, inverse });
-        Some(Normalised {
-            output: self.run(inputs, statistics),
+        Some(NormalisedMaps {
+            maps: self.run(inputs, statistics),
             mean: mean_tensor,
             variance: variance_tensor,
         })
     }
 
     /// By given factors; none if the device is not the CPU, or the values are not `f32`.
-    pub fn affine(
-        self,
-        input: &Tensor<4>,
-        scale: &Tensor<1>,
-        shift: &Tensor<1>,
-    ) -> Option<Tensor<4>> {
+    pub fn affine(self, input: &Tensor<4>, scale: &Tensor<1>, shift: &Tensor<1>) -> Option<Maps> {
         Some(self.run(Inputs::new(input, scale, shift)?, None))
     }
 
-    fn run(self, inputs: Inputs, statistics: Option<Statistics>) -> Tensor<4> {
-        match inputs {
-            Inputs::Plain([input, scale, shift]) => Tensor::from_primitive::<Flex>(self.forward(
-                &input,
-                &scale,
-                &shift,
-                statistics.as_ref(),
-            )),
-            Inputs::Tracked(inputs) => {
-                Tensor::from_primitive::<Differentiable>(self.tracked(inputs, statistics))
-            }
-        }
+    fn run(self, inputs: Inputs, statistics: Option<Statistics>) -> Maps {
+        let output =
+            match inputs {
+                Inputs::Plain([input, scale, shift]) => Tensor::from_primitive::<Flex>(
+                    self.forward(&input, &scale, &shift, statistics.as_ref()),
+                ),
+                Inputs::Tracked(inputs) => {
+                    Tensor::from_primitive::<Differentiable>(self.tracked(inputs, statistics))
+                }
+            };
+        Maps::blocked(output, self.shape.output)
     }
 
     fn forward(
@@ -121,7 +103,7 @@ impl Normalisation {
         }
         plain(
             normalise::affine(&self.shape, values(&input), &factors),
-            &self.shape.output(),
+            &self.shape.output.shape(),
         )
     }
 
@@ -170,9 +152,9 @@ impl Backward<Flex, 3> for NormalisationBackward {
         let input = contiguous(&checkpointer.retrieve_node_output::<Plain>(input));
         let scale = contiguous(&checkpointer.retrieve_node_output::<Plain>(scale));
         let (images, output, scale) = (values(&input), values(&output), values(&scale));
-        let count = (shape.batch * shape.size[0] * shape.size[1]) as f32;
+        let count = (shape.input.batch * shape.input.pixels()) as f32;
 
-        let zeros = vec![0.0; shape.channels];
+        let zeros = vec![0.0; shape.input.channels];
         let means = statistics
             .as_ref()
             .map_or(&zeros, |statistics| &statistics.mean);
@@ -189,7 +171,7 @@ impl Backward<Flex, 3> for NormalisationBackward {
             // The gradient of the activation is `a·output + b·activation + c`, a channel.
             let factors: Vec<[f32; 3]> = match &statistics {
                 None => scale.iter().map(|&scale| [scale, 0.0, 0.0]).collect(),
-                Some(Statistics { mean, inverse }) => (0..shape.channels)
+                Some(Statistics { mean, inverse }) => (0..shape.input.channels)
                     .map(|channel| {
                         let factor = scale[channel] * inverse[channel];
                         let slope = scale_gradient[channel] * inverse[channel] / count;
@@ -199,9 +181,7 @@ impl Backward<Flex, 3> for NormalisationBackward {
                     .collect(),
             };
             let gradient = normalise::input_gradient(&shape, images, output, &factors);
-            let [height, width] = shape.size;
-            let sizes = [shape.batch, shape.channels, height, width];
-            gradients.register::<Flex>(node.id, plain(gradient, &sizes));
+            gradients.register::<Flex>(node.id, plain(gradient, &shape.input.shape()));
         }
         if let Some(node) = scale_node {
             gradients.register::<Flex>(node.id, vector(scale_gradient));

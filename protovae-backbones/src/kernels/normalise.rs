@@ -1,256 +1,183 @@
-//! ReLU, an affine map a channel, and 2×2 average pooling on slices, forward and backward.
-//!
-//! Images with large planes are worked on a plane at a time; images with tiny ones (down to the 1×1 of a vector) as one
-//! row of `channels · plane` values, with the factors spread over it, so that both fill vectors.
+//! ReLU, an affine map a channel, and 2×2 average pooling on blocks of maps, forward and backward.
 
-use std::mem::MaybeUninit;
+use std::ops::Range;
 
 use burn::tensor::Bytes;
-use rayon::prelude::*;
 
+use super::layout::Layout;
 use super::pool::filled;
 use super::vector::{Kernel, Vector, dispatch};
 
-/// Parts that the batch is cut into for sums, which are added in order: independent of the threads.
-const PARTS: usize = 16;
-
-/// Planes below this size are worked on as one row.
-const TINY: usize = 16;
-
-/// Shape of the images.
+/// Maps, and whether 2×2 average pooling follows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shape {
-    /// Images.
-    pub batch: usize,
-    /// Channels.
-    pub channels: usize,
-    /// Height and width before pooling.
-    pub size: [usize; 2],
-    /// Whether 2×2 average pooling follows.
+    /// Before pooling.
+    pub input: Layout,
+    /// After it.
+    pub output: Layout,
+    /// Whether there is any.
     pub pool: bool,
 }
 
 impl Shape {
-    /// Shape of the output.
-    pub fn output(&self) -> [usize; 4] {
-        let [height, width] = self.size;
-        let divisor = if self.pool { 2 } else { 1 };
-        [self.batch, self.channels, height / divisor, width / divisor]
-    }
-
-    /// Values of a plane.
-    pub fn plane(&self) -> usize {
-        self.size[0] * self.size[1]
-    }
-
-    /// Values of a plane of the output.
-    pub fn out_plane(&self) -> usize {
-        let [_, _, height, width] = self.output();
-        height * width
-    }
-
-    /// Values of an image.
-    pub fn image(&self) -> usize {
-        self.channels * self.plane()
-    }
-
-    /// Values of an image of the output.
-    pub fn out_image(&self) -> usize {
-        self.channels * self.out_plane()
-    }
-
-    /// Images a part, and parts.
-    pub fn parts(&self) -> (usize, usize) {
-        let images = self.batch.div_ceil(PARTS);
-        (images, self.batch.div_ceil(images))
-    }
-
-    /// Whether images are worked on as one row.
-    pub fn is_row(&self) -> bool {
-        !self.pool && self.plane() < TINY
-    }
-}
-
-/// ReLU that keeps NaN, as burn's does: a diverged network should show.
-#[inline(always)]
-pub fn relu(x: f32) -> f32 {
-    if x < 0.0 { 0.0 } else { x }
-}
-
-/// Sums of 2×2 blocks of the activation, a quarter of each: average pooling.
-#[inline(always)]
-pub fn pool_plane(x: &[f32], width: usize, rows: &mut [f32], pooled: &mut [f32]) {
-    let out_width = width / 2;
-    for (out, pair) in pooled
-        .chunks_exact_mut(out_width)
-        .zip(x.chunks_exact(2 * width))
-    {
-        let (top, bottom) = pair.split_at(width);
-        for ((sum, &a), &b) in rows.iter_mut().zip(top).zip(bottom) {
-            *sum = relu(a) + relu(b);
-        }
-        for (value, [a, b]) in out.iter_mut().zip(rows.as_chunks::<2>().0) {
-            *value = 0.25 * (a + b);
-        }
-    }
-}
-
-/// Every value `count` times over.
-pub fn spread<T: Copy>(values: &[T], count: usize) -> Vec<T> {
-    values
-        .iter()
-        .flat_map(|&value| std::iter::repeat_n(value, count))
-        .collect()
-}
-
-/// Runs `work` on every image of the batch, with the output's part for it.
-fn each_image(
-    batch: usize,
-    length: usize,
-    work: impl Fn(usize, &mut [MaybeUninit<f32>]) + Sync,
-) -> Bytes {
-    // SAFETY: every image has its own part of the output, and `work` writes all of it (asserted by the tests: both users
-    // zip over the whole of it).
-    unsafe {
-        filled(batch * length, |out| {
-            (0..batch)
-                .into_par_iter()
-                .with_min_len((16_384 / length).max(1))
-                .for_each(|image| {
-                    let out = out.at(image * length).cast::<MaybeUninit<f32>>();
-                    work(image, std::slice::from_raw_parts_mut(out, length));
-                });
+    /// Of maps in that layout; none if nothing is left of them.
+    pub fn new(input: Layout, pool: bool) -> Option<Self> {
+        let [height, width] = input.size;
+        let divisor = if pool { 2 } else { 1 };
+        let size = [height / divisor, width / divisor];
+        (size[0] > 0 && size[1] > 0).then_some(Self {
+            input,
+            output: input.with(input.channels, size),
+            pool,
         })
     }
 }
 
-struct AffineImage<'a> {
-    shape: &'a Shape,
-    image: &'a [f32],
-    /// Scale and shift, a channel or (for a row) a value.
-    factors: &'a [[f32; 2]],
-    out: &'a mut [MaybeUninit<f32>],
+/// The activation that the affine map gets: ReLU, and the mean over four pixels if there is pooling.
+///
+/// # Safety
+/// `from` points at a vector of the first of the pixels that belong together, `pixel` and `row` are the distances to its
+/// neighbours.
+#[inline(always)]
+pub unsafe fn activation<V: Vector>(from: *const f32, pixel: usize, row: usize, pool: bool) -> V {
+    // SAFETY: the caller vouches for the pointers and for the instruction set.
+    unsafe {
+        let first = V::load(from).relu();
+        if !pool {
+            return first;
+        }
+        let top = first.plus(V::load(from.add(pixel)).relu());
+        let left = V::load(from.add(row)).relu();
+        let bottom = left.plus(V::load(from.add(row + pixel)).relu());
+        top.plus(bottom).times(V::splat(0.25))
+    }
 }
 
-impl Kernel for AffineImage<'_> {
+/// Where the values of an output pixel come from: offset in the input block.
+#[inline(always)]
+pub fn source(shape: &Shape, row: usize, column: usize) -> usize {
+    let step = if shape.pool { 2 } else { 1 };
+    step * row * shape.input.row() + step * column * shape.input.pixel()
+}
+
+struct AffineRows<'a> {
+    shape: &'a Shape,
+    input: &'a [f32],
+    factors: &'a [[f32; 2]],
+    rows: Range<usize>,
+    out: *mut f32,
+}
+
+impl Kernel for AffineRows<'_> {
     type Output = ();
     #[inline(always)]
     unsafe fn run<V: Vector>(self) {
         let Self {
             shape,
-            image,
+            input,
             factors,
+            rows,
             out,
         } = self;
-        if shape.is_row() {
-            for ((out, &x), [scale, shift]) in out.iter_mut().zip(image).zip(factors) {
-                out.write(relu(x) * scale + shift);
-            }
-            return;
-        }
-        let planes = image
-            .chunks_exact(shape.plane())
-            .zip(out.chunks_exact_mut(shape.out_plane()));
-        if !shape.pool {
-            for ((x, out), &[scale, shift]) in planes.zip(factors) {
-                for (out, &x) in out.iter_mut().zip(x) {
-                    out.write(relu(x) * scale + shift);
+        let (lanes, pixel, row) = (shape.input.lanes, shape.input.pixel(), shape.input.row());
+        for line in rows {
+            for column in 0..shape.output.size[1] {
+                let from = source(shape, line, column);
+                let to = line * shape.output.row() + column * shape.output.pixel();
+                for (channel, &[scale, shift]) in factors.iter().enumerate() {
+                    let mut at = channel * lanes;
+                    while at < (channel + 1) * lanes {
+                        // SAFETY: the pixels lie in the block; so do their neighbours if there is pooling.
+                        unsafe {
+                            let from = input.as_ptr().add(from + at);
+                            let x = activation::<V>(from, pixel, row, shape.pool);
+                            V::splat(shift)
+                                .add_product(x, V::splat(scale))
+                                .store(out.add(to + at));
+                        }
+                        at += V::LANES;
+                    }
                 }
-            }
-            return;
-        }
-        let mut rows = vec![0.0; shape.size[1]];
-        let mut pooled = vec![0.0; shape.out_plane()];
-        for ((x, out), &[scale, shift]) in planes.zip(factors) {
-            pool_plane(x, shape.size[1], &mut rows, &mut pooled);
-            for (out, &x) in out.iter_mut().zip(&pooled) {
-                out.write(x * scale + shift);
             }
         }
     }
 }
 
-/// ReLU, scale and shift a channel, and pooling.
-pub fn affine(shape: &Shape, images: &[f32], factors: &[[f32; 2]]) -> Bytes {
-    let spread_factors = if shape.is_row() {
-        spread(factors, shape.plane())
-    } else {
-        Vec::new()
-    };
-    let factors = if shape.is_row() {
-        &spread_factors
-    } else {
-        factors
-    };
-    let length = shape.image();
-    assert!(images.len() == shape.batch * length && factors.len() >= shape.channels);
-    each_image(shape.batch, shape.out_image(), |image, out| {
-        dispatch(AffineImage {
-            shape,
-            image: &images[image * length..][..length],
-            factors,
-            out,
-        });
-    })
+/// ReLU, pooling, and scale and shift a channel.
+pub fn affine(shape: &Shape, input: &[f32], factors: &[[f32; 2]]) -> Bytes {
+    assert!(input.len() == shape.input.values() && factors.len() == shape.input.channels);
+    // SAFETY: the groups cover the output, and each writes all of its rows.
+    unsafe {
+        filled(shape.output.values(), |out| {
+            shape.output.each_group(|block, rows| {
+                dispatch(AffineRows {
+                    shape,
+                    input: &input[block * shape.input.block()..][..shape.input.block()],
+                    factors,
+                    rows,
+                    out: out.at(block * shape.output.block()),
+                });
+            });
+        })
+    }
 }
 
-struct GradientImage<'a> {
+struct GradientRows<'a> {
     shape: &'a Shape,
-    image: &'a [f32],
+    input: &'a [f32],
     output: &'a [f32],
     factors: &'a [[f32; 3]],
-    out: &'a mut [MaybeUninit<f32>],
+    rows: Range<usize>,
+    /// Lanes with an image.
+    filled: usize,
+    out: *mut f32,
 }
 
-impl Kernel for GradientImage<'_> {
+impl Kernel for GradientRows<'_> {
     type Output = ();
     #[inline(always)]
     unsafe fn run<V: Vector>(self) {
         let Self {
             shape,
-            image,
+            input,
             output,
             factors,
+            rows,
+            filled,
             out,
         } = self;
-        if shape.is_row() {
-            for (((out, &x), &g), [a, b, c]) in out.iter_mut().zip(image).zip(output).zip(factors) {
-                let value = a * g + (b * x + c);
-                out.write(if x > 0.0 { value } else { 0.0 });
-            }
-            return;
-        }
-        let planes = image
-            .chunks_exact(shape.plane())
-            .zip(output.chunks_exact(shape.out_plane()))
-            .zip(out.chunks_exact_mut(shape.plane()))
-            .zip(factors);
-        if !shape.pool {
-            for (((x, g), out), &[a, b, c]) in planes {
-                for ((out, &x), &g) in out.iter_mut().zip(x).zip(g) {
-                    let value = a * g + (b * x + c);
-                    out.write(if x > 0.0 { value } else { 0.0 });
-                }
-            }
-            return;
-        }
-        let [_, width] = shape.size;
-        let mut row = vec![0.0; width];
-        for (((x, g), out), &[a, b, c]) in planes {
-            let mut gradients = g.chunks_exact(width / 2);
-            let pairs = x.chunks(2 * width).zip(out.chunks_mut(2 * width));
-            for (x, out) in pairs {
-                // What both rows of a pair get from above; a last odd row or column gets nothing.
-                row.fill(c);
-                if let (Some(g), true) = (gradients.next(), x.len() == 2 * width) {
-                    for (pair, &g) in row.as_chunks_mut::<2>().0.iter_mut().zip(g) {
-                        *pair = [0.25 * a * g + c; 2];
+        let (lanes, pixel) = (shape.input.lanes, shape.input.pixel());
+        let share = if shape.pool { 0.25 } else { 1.0 };
+        let step = if shape.pool { 2 } else { 1 };
+        for line in rows {
+            for column in 0..shape.input.size[1] {
+                let base = line * shape.input.row() + column * pixel;
+                // A last odd row or column is in no mean and gets nothing from above.
+                let above = [line / step, column / step];
+                let above = (above[0] < shape.output.size[0] && above[1] < shape.output.size[1])
+                    .then(|| above[0] * shape.output.row() + above[1] * pixel);
+                for (channel, &[a, b, c]) in factors.iter().enumerate() {
+                    let mut at = channel * lanes;
+                    while at < (channel + 1) * lanes {
+                        // SAFETY: the pixels lie in their blocks.
+                        unsafe {
+                            let x = V::load(input.as_ptr().add(base + at));
+                            let mut value = V::splat(c).add_product(V::splat(b), x);
+                            if let Some(above) = above {
+                                let g = V::load(output.as_ptr().add(above + at));
+                                value = value.add_product(V::splat(a * share), g);
+                            }
+                            value.where_positive(x).store(out.add(base + at));
+                        }
+                        at += V::LANES;
                     }
-                }
-                for (x, out) in x.chunks_exact(width).zip(out.chunks_exact_mut(width)) {
-                    for ((out, &x), &above) in out.iter_mut().zip(x).zip(&row) {
-                        let value = b * x + above;
-                        out.write(if x > 0.0 { value } else { 0.0 });
+                    if filled < lanes {
+                        // Sums over the batch downstream count on zeros.
+                        // SAFETY: within the pixel that was just written.
+                        unsafe {
+                            let empty = out.add(base + channel * lanes + filled);
+                            std::ptr::write_bytes(empty, 0, lanes - filled);
+                        }
                     }
                 }
             }
@@ -258,37 +185,25 @@ impl Kernel for GradientImage<'_> {
     }
 }
 
-/// Gradient of the input: `a·output + b·activation + c` where the input is positive, with `[a, b, c]` a channel.
-pub fn input_gradient(
-    shape: &Shape,
-    images: &[f32],
-    output: &[f32],
-    factors: &[[f32; 3]],
-) -> Bytes {
-    let spread_factors = if shape.is_row() {
-        spread(factors, shape.plane())
-    } else {
-        Vec::new()
-    };
-    let factors = if shape.is_row() {
-        &spread_factors
-    } else {
-        factors
-    };
-    let (length, out_length) = (shape.image(), shape.out_image());
-    assert!(images.len() == shape.batch * length && output.len() == shape.batch * out_length);
-    assert!(factors.len() >= shape.channels);
-    each_image(shape.batch, length, |image, out| {
-        let (image, output) = (
-            &images[image * length..][..length],
-            &output[image * out_length..][..out_length],
-        );
-        dispatch(GradientImage {
-            shape,
-            image,
-            output,
-            factors,
-            out,
-        });
-    })
+/// Gradient of the input: `a·output + b·input + c` where the input is positive, with `[a, b, c]` a channel; `output` is a
+/// quarter of its pixel's for each of the four that were averaged, if there is pooling.
+pub fn input_gradient(shape: &Shape, input: &[f32], output: &[f32], factors: &[[f32; 3]]) -> Bytes {
+    assert!(input.len() == shape.input.values() && output.len() == shape.output.values());
+    assert!(factors.len() == shape.input.channels);
+    // SAFETY: the groups cover the input, and each writes all of its rows.
+    unsafe {
+        filled(shape.input.values(), |out| {
+            shape.input.each_group(|block, rows| {
+                dispatch(GradientRows {
+                    shape,
+                    input: &input[block * shape.input.block()..][..shape.input.block()],
+                    output: &output[block * shape.output.block()..][..shape.output.block()],
+                    factors,
+                    rows,
+                    filled: shape.input.filled(block),
+                    out: out.at(block * shape.input.block()),
+                });
+            });
+        })
+    }
 }

@@ -25,7 +25,11 @@ pub enum Inputs {
 
 impl Inputs {
     /// None if any of the three is on another device or not of `f32`.
-    pub fn new<const D: usize>(a: &Tensor<4>, b: &Tensor<D>, c: &Tensor<1>) -> Option<Self> {
+    pub fn new<const A: usize, const B: usize>(
+        a: &Tensor<A>,
+        b: &Tensor<B>,
+        c: &Tensor<1>,
+    ) -> Option<Self> {
         if a.dtype() != DType::F32 || b.dtype() != DType::F32 || c.dtype() != DType::F32 {
             return None;
         }

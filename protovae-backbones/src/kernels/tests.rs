@@ -90,8 +90,11 @@ fn check_convolution(
             stock::conv2d(x, w, b, stride, padding)
         })
     };
-    // The kernels must have taken the case, or stock would be compared with itself.
-    assert!(Convolution::new(&input, &weight, &bias, [stride, padding], transposed).is_some());
+    // The kernels must take the case, or stock would be compared with itself.
+    let layout = layout::Layout::new(input.dims()).unwrap();
+    let geometry = [stride, padding];
+    let kernel = convolution::Convolution::new(layout, &weight, &bias, geometry, transposed);
+    assert!(kernel.is_some());
     let results = convolution_results(ours, &input, &weight, &bias);
     close(
         &results,
@@ -170,7 +173,8 @@ fn check_normalisation(shape: [usize; 4], pool: bool) {
     let device = Device::flex().autodiff();
     let input = random(shape, &device);
     let (scale, shift) = (random([shape[1]], &device), random([shape[1]], &device));
-    assert!(Normalisation::new(&input, &scale, &shift, pool).is_some());
+    let layout = layout::Layout::new(input.dims()).unwrap();
+    assert!(normalisation::Normalisation::new(layout, &scale, &shift, pool).is_some());
     let run = |ours: bool| {
         normalisation_results(
             &|x, a, b| {

@@ -27,17 +27,14 @@ pub unsafe trait Vector: Copy {
     unsafe fn add_product(self, a: Self, b: Self) -> Self;
     /// Lane by lane sum.
     unsafe fn plus(self, other: Self) -> Self;
+    /// Lane by lane product.
+    unsafe fn times(self, other: Self) -> Self;
+    /// Zero where negative; NaN stays NaN, because a diverged network should show.
+    unsafe fn relu(self) -> Self;
+    /// Zero wherever `other` is not positive.
+    unsafe fn where_positive(self, other: Self) -> Self;
     /// Sums of the lanes of four vectors, in a fixed order.
     unsafe fn sums(vectors: [Self; 4]) -> [f32; 4];
-    /// Sum of the lanes.
-    ///
-    /// # Safety
-    /// As for every method.
-    #[inline(always)]
-    unsafe fn sum(self) -> f32 {
-        // SAFETY: passed on from the caller.
-        unsafe { Self::sums([self; 4])[0] }
-    }
 }
 
 /// A value at any address. Read and written through a pointer to this, a vector is one instruction in every profile; the
@@ -85,6 +82,28 @@ unsafe impl Vector for Portable {
         self
     }
     #[inline(always)]
+    unsafe fn times(mut self, other: Self) -> Self {
+        for lane in 0..4 {
+            self.0[lane] *= other.0[lane];
+        }
+        self
+    }
+    #[inline(always)]
+    unsafe fn relu(self) -> Self {
+        Self(self.0.map(|value| if value < 0.0 { 0.0 } else { value }))
+    }
+    #[inline(always)]
+    unsafe fn where_positive(mut self, other: Self) -> Self {
+        for lane in 0..4 {
+            self.0[lane] = if other.0[lane] > 0.0 {
+                self.0[lane]
+            } else {
+                0.0
+            };
+        }
+        self
+    }
+    #[inline(always)]
     unsafe fn sums(vectors: [Self; 4]) -> [f32; 4] {
         vectors.map(|Self(v)| (v[0] + v[2]) + (v[1] + v[3]))
     }
@@ -128,6 +147,21 @@ mod x86 {
         unsafe fn plus(self, other: Self) -> Self {
             // SAFETY: every x86-64 has SSE2.
             Self(unsafe { _mm_add_ps(self.0, other.0) })
+        }
+        #[inline(always)]
+        unsafe fn times(self, other: Self) -> Self {
+            // SAFETY: every x86-64 has SSE2.
+            Self(unsafe { _mm_mul_ps(self.0, other.0) })
+        }
+        #[inline(always)]
+        unsafe fn relu(self) -> Self {
+            // SAFETY: every x86-64 has SSE2. Of an unordered pair the second comes out: NaN stays.
+            Self(unsafe { _mm_max_ps(_mm_setzero_ps(), self.0) })
+        }
+        #[inline(always)]
+        unsafe fn where_positive(self, other: Self) -> Self {
+            // SAFETY: every x86-64 has SSE2.
+            Self(unsafe { _mm_and_ps(_mm_cmpgt_ps(other.0, _mm_setzero_ps()), self.0) })
         }
         #[inline(always)]
         unsafe fn sums([a, b, c, d]: [Self; 4]) -> [f32; 4] {
@@ -178,6 +212,26 @@ mod x86 {
             Self(unsafe { _mm256_add_ps(self.0, other.0) })
         }
         #[inline(always)]
+        unsafe fn times(self, other: Self) -> Self {
+            // SAFETY: the caller vouches for AVX2.
+            Self(unsafe { _mm256_mul_ps(self.0, other.0) })
+        }
+        #[inline(always)]
+        unsafe fn relu(self) -> Self {
+            // SAFETY: the caller vouches for AVX2. Of an unordered pair the second comes out: NaN stays.
+            Self(unsafe { _mm256_max_ps(_mm256_setzero_ps(), self.0) })
+        }
+        #[inline(always)]
+        unsafe fn where_positive(self, other: Self) -> Self {
+            // SAFETY: the caller vouches for AVX2.
+            Self(unsafe {
+                _mm256_and_ps(
+                    _mm256_cmp_ps::<_CMP_GT_OQ>(other.0, _mm256_setzero_ps()),
+                    self.0,
+                )
+            })
+        }
+        #[inline(always)]
         unsafe fn sums([a, b, c, d]: [Self; 4]) -> [f32; 4] {
             // SAFETY: the caller vouches for AVX2; a vector of four is as large as four values.
             unsafe {
@@ -194,23 +248,6 @@ mod x86 {
     /// Sixteen lanes: AVX-512F.
     #[derive(Clone, Copy)]
     pub struct Avx512(__m512);
-
-    impl Avx512 {
-        /// The sum of the two halves.
-        ///
-        /// # Safety
-        /// The processor must have AVX-512F and AVX2.
-        #[inline(always)]
-        unsafe fn halved(self) -> Avx2 {
-            // SAFETY: the caller vouches for both.
-            unsafe {
-                let bits = _mm512_castps_pd(self.0);
-                let low = _mm256_castpd_ps(_mm512_castpd512_pd256(bits));
-                let high = _mm256_castpd_ps(_mm512_extractf64x4_pd::<1>(bits));
-                Avx2(_mm256_add_ps(low, high))
-            }
-        }
-    }
 
     // SAFETY: every method only uses AVX-512F, which the caller has to have checked for.
     unsafe impl Vector for Avx512 {
@@ -243,9 +280,43 @@ mod x86 {
             Self(unsafe { _mm512_add_ps(self.0, other.0) })
         }
         #[inline(always)]
+        unsafe fn times(self, other: Self) -> Self {
+            // SAFETY: the caller vouches for AVX-512F.
+            Self(unsafe { _mm512_mul_ps(self.0, other.0) })
+        }
+        #[inline(always)]
+        unsafe fn relu(self) -> Self {
+            // SAFETY: the caller vouches for AVX-512F. Of an unordered pair the second comes out: NaN stays.
+            Self(unsafe { _mm512_max_ps(_mm512_setzero_ps(), self.0) })
+        }
+        #[inline(always)]
+        unsafe fn where_positive(self, other: Self) -> Self {
+            // SAFETY: the caller vouches for AVX-512F.
+            Self(unsafe {
+                _mm512_maskz_mov_ps(
+                    _mm512_cmp_ps_mask::<_CMP_GT_OQ>(other.0, _mm512_setzero_ps()),
+                    self.0,
+                )
+            })
+        }
+        #[inline(always)]
         unsafe fn sums([a, b, c, d]: [Self; 4]) -> [f32; 4] {
-            // SAFETY: the caller vouches for AVX-512F, and with it for AVX2.
-            unsafe { Avx2::sums([a.halved(), b.halved(), c.halved(), d.halved()]) }
+            // Instructions that know all thirty-two registers: `vhaddps` does not, and would keep every vector that ends in
+            // it, through all of the loop before, in the lower sixteen.
+            // SAFETY: the caller vouches for AVX-512F.
+            unsafe {
+                let pair = |x, y| _mm512_add_ps(_mm512_unpacklo_ps(x, y), _mm512_unpackhi_ps(x, y));
+                let ab = _mm512_castps_pd(pair(a.0, b.0));
+                let cd = _mm512_castps_pd(pair(c.0, d.0));
+                let low = _mm512_castpd_ps(_mm512_unpacklo_pd(ab, cd));
+                let high = _mm512_castpd_ps(_mm512_unpackhi_pd(ab, cd));
+                let quarters = _mm512_add_ps(low, high);
+                let swapped = _mm512_shuffle_f32x4::<0b01_00_11_10>(quarters, quarters);
+                let halves = _mm512_add_ps(quarters, swapped);
+                let swapped = _mm512_shuffle_f32x4::<0b10_11_00_01>(halves, halves);
+                let sums = _mm512_castps512_ps128(_mm512_add_ps(halves, swapped));
+                std::mem::transmute::<__m128, [f32; 4]>(sums)
+            }
         }
     }
 }
@@ -290,6 +361,26 @@ mod arm {
             Self(unsafe { vaddq_f32(self.0, other.0) })
         }
         #[inline(always)]
+        unsafe fn times(self, other: Self) -> Self {
+            // SAFETY: NEON is there.
+            Self(unsafe { vmulq_f32(self.0, other.0) })
+        }
+        #[inline(always)]
+        unsafe fn relu(self) -> Self {
+            // SAFETY: NEON is there. Of an unordered pair the second comes out: NaN stays.
+            Self(unsafe { vmaxq_f32(vdupq_n_f32(0.0), self.0) })
+        }
+        #[inline(always)]
+        unsafe fn where_positive(self, other: Self) -> Self {
+            // SAFETY: NEON is there.
+            Self(unsafe {
+                vreinterpretq_f32_u32(vandq_u32(
+                    vcgtq_f32(other.0, vdupq_n_f32(0.0)),
+                    vreinterpretq_u32_f32(self.0),
+                ))
+            })
+        }
+        #[inline(always)]
         unsafe fn sums([a, b, c, d]: [Self; 4]) -> [f32; 4] {
             // SAFETY: NEON is there; a vector of four is as large as four values.
             unsafe {
@@ -324,6 +415,21 @@ pub enum Level {
 }
 
 impl Level {
+    /// Values in a vector.
+    pub fn lanes(self) -> usize {
+        match self {
+            Self::Portable => Portable::LANES,
+            #[cfg(target_arch = "x86_64")]
+            Self::Sse2 => x86::Sse2::LANES,
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2 => x86::Avx2::LANES,
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512 => x86::Avx512::LANES,
+            #[cfg(target_arch = "aarch64")]
+            Self::Neon => arm::Neon::LANES,
+        }
+    }
+
     /// Most rows of a register tile: the `ROWS` of the vector.
     pub fn rows(self) -> usize {
         match self {

@@ -6,7 +6,7 @@ use protovae_core::plugin::LayerView;
 use protovae_core::random::Initializer;
 
 use super::UNIFORM_BOUND;
-use crate::kernels;
+use crate::kernels::Maps;
 
 /// From what initial convolution weights are drawn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,8 +55,12 @@ impl Conv2d {
 
     /// `[N, I, H, W]` to `[N, O, H', W']` with `H' = (H + 2·padding − k) / stride + 1`.
     pub fn forward(&self, input: Tensor<4>) -> Tensor<4> {
-        kernels::conv2d(
-            input,
+        self.forward_maps(Maps::new(input)).into_images()
+    }
+
+    /// [`forward`](Self::forward) on maps as the layers hand them to each other.
+    pub fn forward_maps(&self, input: Maps) -> Maps {
+        input.conv2d(
             self.weight.val(),
             self.bias.val(),
             self.stride,

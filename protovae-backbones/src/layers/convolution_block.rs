@@ -5,6 +5,8 @@ use burn::tensor::Tensor;
 use protovae_core::plugin::LayerView;
 use protovae_core::random::Initializer;
 
+use crate::kernels::Maps;
+
 use super::{BatchNorm, Conv2d, ConvolutionWeights};
 
 /// Convolution, ReLU, batch normalisation and, if asked for, 2×2 average pooling, in this order.
@@ -42,8 +44,13 @@ impl ConvBlock {
 
     /// `[N, I, H, W]` to `[N, O, H', W']`, sizes as the convolution has them, halved (rounded down) by pooling.
     pub fn forward(&self, input: Tensor<4>) -> Tensor<4> {
-        let maps = self.convolution.forward(input);
-        self.normalization.after_relu(maps, self.pool)
+        self.forward_maps(Maps::new(input)).into_images()
+    }
+
+    /// [`forward`](Self::forward) on maps as the layers hand them to each other.
+    pub fn forward_maps(&self, input: Maps) -> Maps {
+        let maps = self.convolution.forward_maps(input);
+        self.normalization.maps_after_relu(maps, self.pool)
     }
 
     /// The block's layers as relevance propagation sees them.

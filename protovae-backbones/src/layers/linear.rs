@@ -6,6 +6,7 @@ use protovae_core::plugin::LayerView;
 use protovae_core::random::Initializer;
 
 use super::UNIFORM_BOUND;
+use crate::kernels;
 
 /// `x·weight + bias`.
 #[derive(Module, Debug)]
@@ -27,7 +28,7 @@ impl Linear {
 
     /// `[N, in]` to `[N, out]`.
     pub fn forward(&self, input: Tensor<2>) -> Tensor<2> {
-        input.matmul(self.weight.val()) + self.bias.val().unsqueeze()
+        kernels::linear(input, self.weight.val(), self.bias.val())
     }
 
     /// The layer as relevance propagation sees it.

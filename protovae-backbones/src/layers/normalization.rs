@@ -5,7 +5,7 @@ use burn::tensor::Tensor;
 use protovae_core::plugin::LayerView;
 use protovae_core::random::Initializer;
 
-use crate::kernels;
+use crate::kernels::Maps;
 
 /// Batch normalisation of each channel, in this project always of what a ReLU gives.
 ///
@@ -49,23 +49,28 @@ impl BatchNorm {
 
     /// ReLU, normalisation and, if `pool`, 2×2 average pooling: `[N, C, H, W]` to the same or `[N, C, H/2, W/2]`.
     pub fn after_relu(&self, input: Tensor<4>, pool: bool) -> Tensor<4> {
+        self.maps_after_relu(Maps::new(input), pool).into_images()
+    }
+
+    /// [`after_relu`](Self::after_relu) on maps as the layers hand them to each other.
+    pub fn maps_after_relu(&self, input: Maps, pool: bool) -> Maps {
         if !self.trains_on(&input) {
             let (scale, shift) = self.scale_and_shift();
-            return kernels::relu_affine(input, scale, shift, pool);
+            return input.relu_affine(scale, shift, pool);
         }
         let [samples, _, height, width] = input.dims();
         let normalised =
-            kernels::relu_batch_norm(input, self.gamma.val(), self.beta.val(), self.epsilon, pool);
+            input.relu_batch_norm(self.gamma.val(), self.beta.val(), self.epsilon, pool);
         self.follow(
             normalised.mean,
             normalised.variance,
             samples * height * width,
         );
-        normalised.output
+        normalised.maps
     }
 
     /// Whether the statistics of this input's batch would be used.
-    pub fn trains_on(&self, input: &Tensor<4>) -> bool {
+    pub fn trains_on(&self, input: &Maps) -> bool {
         input.is_autodiff() && self.training.is_enabled()
     }
 

@@ -5,7 +5,7 @@ use burn::tensor::Tensor;
 use protovae_core::random::Initializer;
 
 use super::UNIFORM_BOUND;
-use crate::kernels;
+use crate::kernels::Maps;
 
 /// A transposed convolution with square kernels: the adjoint of a convolution, used to enlarge.
 #[derive(Module, Debug)]
@@ -44,8 +44,12 @@ impl ConvTranspose2d {
 
     /// `[N, I, H, W]` to `[N, O, H', W']` with `H' = (H − 1)·stride + k − 2·padding`.
     pub fn forward(&self, input: Tensor<4>) -> Tensor<4> {
-        kernels::conv_transpose2d(
-            input,
+        self.forward_maps(Maps::new(input)).into_images()
+    }
+
+    /// [`forward`](Self::forward) on maps as the layers hand them to each other.
+    pub fn forward_maps(&self, input: Maps) -> Maps {
+        input.conv_transpose2d(
             self.weight.val(),
             self.bias.val(),
             self.stride,

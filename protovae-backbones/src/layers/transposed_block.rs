@@ -4,6 +4,8 @@ use burn::module::Module;
 use burn::tensor::Tensor;
 use protovae_core::random::Initializer;
 
+use crate::kernels::Maps;
+
 use super::{BatchNorm, ConvTranspose2d};
 
 /// Transposed convolution, ReLU and batch normalisation, in this order.
@@ -26,7 +28,12 @@ impl TransposeBlock {
 
     /// `[N, I, H, W]` to `[N, O, H', W']`, sizes as the transposed convolution has them.
     pub fn forward(&self, input: Tensor<4>) -> Tensor<4> {
-        let maps = self.convolution.forward(input);
-        self.normalization.after_relu(maps, false)
+        self.forward_maps(Maps::new(input)).into_images()
+    }
+
+    /// [`forward`](Self::forward) on maps as the layers hand them to each other.
+    pub fn forward_maps(&self, input: Maps) -> Maps {
+        let maps = self.convolution.forward_maps(input);
+        self.normalization.maps_after_relu(maps, false)
     }
 }

@@ -1,5 +1,6 @@
 //! One module a command; each is little more than a call into the libraries.
 
+pub mod bench;
 pub mod config;
 pub mod eval;
 pub mod predict;

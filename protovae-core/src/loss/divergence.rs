@@ -1,8 +1,10 @@
 //! KL divergence of a posterior to priors centred on prototypes.
 
-use burn::tensor::Tensor;
+use burn::tensor::{Int, Tensor};
 
 use super::config::Reduction;
+use super::mixture::own_class_prototypes;
+use super::pairwise;
 
 /// A KL divergence in its two parts; their sum is the divergence.
 ///
@@ -46,13 +48,48 @@ pub fn kl_divergence(
 ) -> KlDivergence {
     let difference = mean.unsqueeze_dim::<3>(1) - prior_means;
     let squares = difference.clone() * difference;
-    let spread = log_variance.clone().exp() - log_variance - 1.0;
-    let (squares, spread) = match reduction {
-        Reduction::Sum => (squares.sum_dim(2), spread.sum_dim(1)),
-        Reduction::Mean => (squares.mean_dim(2), spread.mean_dim(1)),
+    let squares = match reduction {
+        Reduction::Sum => squares.sum_dim(2),
+        Reduction::Mean => squares.mean_dim(2),
     };
     KlDivergence {
         location: squares.squeeze_dim::<2>(2) * 0.5,
-        spread: spread * 0.5,
+        spread: spread(log_variance, reduction),
+    }
+}
+
+/// [`kl_divergence`] of posteriors `[N, L]` to the prototypes of each sample's own class, given by prototypes `[K, M, L]` and
+/// labels `[N]`.
+///
+/// The same as [`kl_divergence`] of [`own_class_prototypes`], without that tensor of `N·M·L` values where the CPU can do
+/// without.
+pub fn own_class_divergence(
+    mean: Tensor<2>,
+    log_variance: Tensor<2>,
+    by_class: Tensor<3>,
+    labels: Tensor<1, Int>,
+    reduction: Reduction,
+) -> KlDivergence {
+    let [_, _, width] = by_class.dims();
+    let Some(squares) = pairwise::own_class_pairs(&mean, &by_class, &labels) else {
+        let own = own_class_prototypes(by_class, labels);
+        return kl_divergence(mean, log_variance, own, reduction);
+    };
+    let factor = match reduction {
+        Reduction::Sum => 0.5,
+        Reduction::Mean => 0.5 / width as f64,
+    };
+    KlDivergence {
+        location: squares * factor,
+        spread: spread(log_variance, reduction),
+    }
+}
+
+/// `½ sum_d (sigma_d² − 1 − log sigma_d²)` of log variances `[N, L]`, as `[N, 1]`.
+fn spread(log_variance: Tensor<2>, reduction: Reduction) -> Tensor<2> {
+    let spread = log_variance.clone().exp() - log_variance - 1.0;
+    match reduction {
+        Reduction::Sum => spread.sum_dim(1) * 0.5,
+        Reduction::Mean => spread.mean_dim(1) * 0.5,
     }
 }

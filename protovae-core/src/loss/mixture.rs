@@ -3,7 +3,7 @@
 use burn::tensor::{Int, Tensor};
 
 use super::config::MixtureWeights;
-use super::divergence::{KlDivergence, kl_divergence};
+use super::divergence::{KlDivergence, kl_divergence, own_class_divergence};
 use super::{Reduction, reconstruction_errors};
 
 /// The rows of each sample's own class: prototypes `[K, M, L]` and labels `[N]` give `[N, M, L]`.
@@ -111,8 +111,13 @@ pub fn vae_loss_in_full(inputs: MixtureInputs) -> Tensor<1> {
 /// KL divergences, both sums, averaged over the batch, as `[1]`.
 pub fn vae_loss(inputs: MixtureInputs) -> Tensor<1> {
     let [_, per_class, _] = inputs.prototypes.dims();
-    let own = own_class_prototypes(inputs.prototypes, inputs.labels.clone());
-    let divergence = kl_divergence(inputs.mean, inputs.log_variance, own, Reduction::Sum);
+    let divergence = own_class_divergence(
+        inputs.mean,
+        inputs.log_variance,
+        inputs.prototypes,
+        inputs.labels.clone(),
+        Reduction::Sum,
+    );
     let similarities = own_class_similarities(inputs.similarities, inputs.labels, per_class);
     let weights = mixture_weights(similarities, &divergence, MixtureWeights::All);
     reconstruction_errors(inputs.images, inputs.reconstructions, Reduction::Sum).mean()

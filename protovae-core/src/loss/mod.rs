@@ -7,6 +7,7 @@ mod config;
 mod divergence;
 mod mixture;
 mod orthonormality;
+mod pairwise;
 mod prediction;
 mod similarity;
 
@@ -14,7 +15,7 @@ pub use config::{
     CONVENTION_KEYS, Convention, Distance, FrobeniusNorm, Latent, LossConfig, LossWeights,
     MixtureWeights, Reduction,
 };
-pub use divergence::{KlDivergence, kl_divergence};
+pub use divergence::{KlDivergence, kl_divergence, own_class_divergence};
 pub use mixture::{
     MixtureInputs, mixture_divergence, mixture_weights, own_class_prototypes,
     own_class_similarities, vae_loss, vae_loss_in_full,

@@ -3,12 +3,16 @@
 use burn::tensor::Tensor;
 
 use super::config::Distance;
+use super::pairwise;
 
 /// `‖z_i − phi_p‖²` for latents `[N, L]` and prototypes `[P, L]`, as `[N, P]`, never negative.
 ///
 /// Computed from the differences themselves: `‖z‖² + ‖phi‖² − 2·z·phi` would lose the distances near zero, where the
 /// similarity is steepest, to cancellation.
 pub fn squared_distances(latents: Tensor<2>, prototypes: Tensor<2>) -> Tensor<2> {
+    if let Some(distances) = pairwise::all_pairs(&latents, &prototypes) {
+        return distances;
+    }
     let difference = latents.unsqueeze_dim::<3>(1) - prototypes.unsqueeze_dim::<3>(0);
     (difference.clone() * difference).sum_dim(2).squeeze_dim(2)
 }

@@ -8,8 +8,8 @@ use super::{BoxModel, LossTerm, Mode, Model, ModelConfig, ModelSpec, Prediction,
 use crate::error::{Error, Result};
 use crate::image_shape::ImageShape;
 use crate::loss::{
-    Latent, LossConfig, cross_entropy, kl_divergence, mixture_divergence, mixture_weights,
-    orthonormality, own_class_prototypes, own_class_similarities, reconstruction_errors,
+    Latent, LossConfig, cross_entropy, mixture_divergence, mixture_weights, orthonormality,
+    own_class_divergence, own_class_similarities, reconstruction_errors,
 };
 use crate::plugin::{
     BoxDecoder, BoxEncoder, BoxHead, DecoderConfig, DecoderSpec, EncoderConfig, EncoderSpec,
@@ -252,10 +252,11 @@ impl Model for ProtoVae {
         if let (Some(bank), Some(similarities)) = (self.head.prototypes(), &output.similarities) {
             let by_class = bank.by_class();
             if wanted(weights.kl) {
-                let divergence = kl_divergence(
+                let divergence = own_class_divergence(
                     posterior.mean,
                     posterior.log_variance,
-                    own_class_prototypes(by_class.clone(), batch.labels.clone()),
+                    by_class.clone(),
+                    batch.labels.clone(),
                     self.loss.kl_reduction,
                 );
                 let own = own_class_similarities(

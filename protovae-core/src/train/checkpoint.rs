@@ -5,14 +5,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use burn::module::Module;
-use burn::optim::ModuleOptimizer;
 use serde::{Deserialize, Serialize};
 
 use super::RunDirectory;
 use super::files::{WRITING, digest, sync_directory, sync_file, write_atomically};
+use super::learner::Learner;
 use super::metrics::Sums;
 use crate::error::{Error, Result};
-use crate::model::BoxModel;
 
 const STATE: &str = "state.json";
 const MODEL: &str = "model.bpk";
@@ -107,8 +106,7 @@ pub(crate) fn remove_unfinished(run: &RunDirectory) -> Result<()> {
 pub(crate) fn save(
     run: &RunDirectory,
     state: &TrainingState,
-    model: &BoxModel,
-    optimizer: &ModuleOptimizer,
+    learner: &Learner,
     keep: usize,
 ) -> Result<PathBuf> {
     let place = run.checkpoints().join(name(state.step));
@@ -122,12 +120,14 @@ pub(crate) fn save(
     let record = |what: &Path, error: &dyn std::fmt::Display| Error::damaged(what, error);
     let model_path = beside.join(MODEL);
     // `valid` brings running statistics that lag behind up to date, also in plugins that use burn's own layers.
-    model
+    learner
+        .model()
         .valid()
         .save_file(&model_path)
         .map_err(|error| record(&model_path, &error))?;
     let optimizer_path = beside.join(OPTIMIZER);
-    optimizer
+    learner
+        .optimizer()
         .save(&optimizer_path)
         .map_err(|error| record(&optimizer_path, &error))?;
     let mut files = BTreeMap::new();
@@ -157,12 +157,8 @@ pub(crate) fn save(
     Ok(place)
 }
 
-/// Reads a checkpoint into a model and an optimizer built from the run's configuration.
-pub(crate) fn load(
-    path: &Path,
-    model: BoxModel,
-    optimizer: ModuleOptimizer,
-) -> Result<(TrainingState, BoxModel, ModuleOptimizer)> {
+/// Reads a checkpoint into a learner built from the run's configuration.
+pub(crate) fn load(path: &Path, learner: Learner) -> Result<(TrainingState, Learner)> {
     let state_path = path.join(STATE);
     let text = fs::read(&state_path).map_err(Error::io("read", &state_path))?;
     let file: StateFile =
@@ -176,11 +172,14 @@ pub(crate) fn load(
             ));
         }
     }
-    let model = model
-        .try_load_file(path.join(MODEL))
-        .map_err(|error| Error::damaged(path.join(MODEL), error))?;
-    let optimizer = optimizer
-        .load(path.join(OPTIMIZER))
-        .map_err(|error| Error::damaged(path.join(OPTIMIZER), error))?;
-    Ok((file.training, model, optimizer))
+    let learner = learner.try_map(|model, optimizer| {
+        let model = model
+            .try_load_file(path.join(MODEL))
+            .map_err(|error| Error::damaged(path.join(MODEL), error))?;
+        let optimizer = optimizer
+            .load(path.join(OPTIMIZER))
+            .map_err(|error| Error::damaged(path.join(OPTIMIZER), error))?;
+        Ok((model, optimizer))
+    })?;
+    Ok((file.training, learner))
 }

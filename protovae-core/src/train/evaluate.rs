@@ -65,7 +65,7 @@ pub fn evaluate(
             count_usage(&mut usage, similarities, &labels, per_class);
         }
         let total = output.total();
-        let mut pending = vec![DeviceFigures::new(0, &batch, &output, total)];
+        let mut pending = vec![DeviceFigures::new(&batch, &output, &total)];
         for figures in DeviceFigures::fetch(&mut pending) {
             sums.add(&figures);
         }

@@ -102,19 +102,28 @@ pub(crate) struct BatchFigures {
 }
 
 impl DeviceFigures {
-    pub(crate) fn new(step: usize, batch: &Batch, output: &StepOutput, total: Tensor<1>) -> Self {
-        let predicted = output.logits.clone().argmax(1).flatten::<1>(0, 1);
-        let correct = predicted.equal(batch.labels.clone()).int().sum().float();
-        let mut values = vec![total];
-        values.extend(output.terms.iter().map(|term| term.value.clone()));
+    /// Figures of a batch, at step 0 until [`at`](Self::at) says otherwise.
+    pub(crate) fn new(batch: &Batch, output: &StepOutput, total: &Tensor<1>) -> Self {
+        // Off the graph, or each step's would live until the next fetch.
+        let logits = output.logits.clone().without_autodiff();
+        let labels = batch.labels.clone().without_autodiff();
+        let predicted = logits.argmax(1).flatten::<1>(0, 1);
+        let correct = predicted.equal(labels).int().sum().float();
+        let mut values = vec![total.clone().without_autodiff()];
+        let terms = output.terms.iter();
+        values.extend(terms.map(|term| term.value.clone().without_autodiff()));
         values.push(correct);
         Self {
-            step,
+            step: 0,
             samples: batch.indices.len(),
             names: output.terms.iter().map(|term| term.name).collect(),
-            // Detached, or each step's graph would live until the next fetch.
-            values: Tensor::cat(values, 0).without_autodiff(),
+            values: Tensor::cat(values, 0),
         }
+    }
+
+    /// The same figures, of that step.
+    pub(crate) fn at(self, step: usize) -> Self {
+        Self { step, ..self }
     }
 
     /// Fetches many batches' figures with one transfer.

@@ -3,12 +3,14 @@
 //! The trainer knows [`Model`](crate::model::Model), not a particular one. Epoch order, noise and weights are pure functions
 //! of the seed, so a run that is killed and resumed repeats the uninterrupted one exactly.
 
+mod adam;
 mod batch;
 mod checkpoint;
 mod config;
 mod evaluate;
 mod files;
 mod health;
+mod learner;
 mod metrics;
 mod model_file;
 mod run_directory;
@@ -20,6 +22,7 @@ pub use config::TrainingConfig;
 pub use evaluate::{Evaluation, evaluate};
 pub use files::write_atomically;
 pub use health::{COLLAPSED_BELOW, PrototypeHealth};
+pub use learner::Learner;
 pub use metrics::{EpochRecord, Figures, MetricsLine, Timing};
 pub use model_file::{ModelCard, load_model, read_card, save_model};
 pub use run_directory::RunDirectory;

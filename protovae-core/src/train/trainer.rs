@@ -4,16 +4,16 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use burn::module::Module;
-use burn::optim::{AdamConfig, GradientsParams, ModuleOptimizer};
 use burn::tensor::Device;
 
 use super::checkpoint::{self, TrainingState};
 use super::evaluate::evaluate;
+use super::learner::Learner;
 use super::metrics::{DeviceFigures, EpochRecord, MetricsLine, Sums, Timing};
 use super::run_directory::MetricsLog;
 use super::{Batch, BatchSource, RunDirectory, TrainingConfig};
 use crate::error::{Error, Result};
-use crate::model::{BoxModel, Mode};
+use crate::model::BoxModel;
 
 /// What happens while training, for progress displays.
 #[derive(Debug)]
@@ -98,8 +98,7 @@ pub struct Trained {
 
 /// The parts of a run that change from step to step.
 struct Progress {
-    model: BoxModel,
-    optimizer: ModuleOptimizer,
+    learner: Learner,
     state: TrainingState,
     log: Option<MetricsLog>,
     pending: Vec<DeviceFigures>,
@@ -118,20 +117,14 @@ impl Trainer<'_> {
         let mut progress = self.begin(model, resume)?;
         let mut last = None;
         while progress.state.epoch < self.config.epochs {
-            last = Some(self.epoch(&mut progress)?);
+            let (next, record) = self.epoch(progress)?;
+            progress = next;
+            last = Some(record);
         }
         Ok(Trained {
-            model: progress.model.valid(),
+            model: progress.learner.model().valid(),
             last,
         })
-    }
-
-    fn optimizer(&self) -> ModuleOptimizer {
-        AdamConfig::new()
-            .with_beta_1(self.config.beta_1 as f32)
-            .with_beta_2(self.config.beta_2 as f32)
-            .with_epsilon(self.config.adam_epsilon as f32)
-            .init()
     }
 
     fn begin(&mut self, model: BoxModel, resume: bool) -> Result<Progress> {
@@ -144,9 +137,10 @@ impl Trainer<'_> {
             data_digest: self.data_digest.to_string(),
             ..TrainingState::default()
         };
-        let (state, model, optimizer) = match &checkpoint {
-            Some(path) => checkpoint::load(path, model, self.optimizer())?,
-            None => (fresh.clone(), model, self.optimizer()),
+        let learner = Learner::new(model, self.config);
+        let (state, learner) = match &checkpoint {
+            Some(path) => checkpoint::load(path, learner)?,
+            None => (fresh.clone(), learner),
         };
         if let Some(path) = &checkpoint
             && state.data_digest != fresh.data_digest
@@ -166,8 +160,7 @@ impl Trainer<'_> {
             checkpoint: checkpoint.clone(),
         });
         Ok(Progress {
-            model,
-            optimizer,
+            learner,
             state,
             log,
             pending: Vec::new(),
@@ -180,7 +173,7 @@ impl Trainer<'_> {
         self.config.max_batches.map_or(all, |limit| limit.min(all))
     }
 
-    fn epoch(&mut self, progress: &mut Progress) -> Result<EpochRecord> {
+    fn epoch(&mut self, mut progress: Progress) -> Result<(Progress, EpochRecord)> {
         let epoch = progress.state.epoch + 1;
         let begun = Instant::now();
         let mut samples = 0usize;
@@ -188,17 +181,19 @@ impl Trainer<'_> {
         let mut batches = self.train.epoch(progress.state.epoch as u64, first)?;
         for _ in first..self.steps() {
             let Some(host) = batches.next() else { break };
-            samples += self.step(progress, host?)?;
+            let done;
+            (progress, done) = self.step(progress, host?)?;
+            samples += done;
         }
         let waited_seconds = batches.waited().as_secs_f64();
         drop(batches);
-        self.flush(progress)?;
+        self.flush(&mut progress)?;
         let train_seconds = begun.elapsed().as_secs_f64();
 
         self.observer.event(&Event::Evaluating { epoch });
         let begun = Instant::now();
         let test = evaluate(
-            &progress.model,
+            progress.learner.model(),
             self.test,
             self.config.max_batches,
             self.device,
@@ -224,56 +219,49 @@ impl Trainer<'_> {
                 images_per_second: samples as f64 / train_seconds.max(f64::MIN_POSITIVE),
             },
         };
-        self.write(progress, MetricsLine::Epoch(Box::new(record.clone())))?;
+        self.write(&mut progress, MetricsLine::Epoch(Box::new(record.clone())))?;
         progress.state.epoch = epoch;
         progress.state.step_in_epoch = 0;
         progress.state.sums = Sums::default();
-        self.checkpoint(progress)?;
-        Ok(record)
+        self.checkpoint(&mut progress)?;
+        Ok((progress, record))
     }
 
     /// One optimisation step; gives the number of samples in it.
-    fn step(&mut self, progress: &mut Progress, host: super::HostBatch) -> Result<usize> {
-        let state = &mut progress.state;
+    fn step(
+        &mut self,
+        mut progress: Progress,
+        host: super::HostBatch,
+    ) -> Result<(Progress, usize)> {
         let batch = Batch::new(
             host,
-            progress.model.image_shape(),
-            progress.model.classes(),
+            progress.learner.model().image_shape(),
+            progress.learner.model().classes(),
             self.seed,
-            state.epoch as u64,
+            progress.state.epoch as u64,
             self.device,
         )?;
         let samples = batch.indices.len();
-        let output = progress.model.losses(&batch, Mode::Training);
-        let total = output.total();
-        state.step += 1;
-        state.step_in_epoch += 1;
-        progress.pending.push(DeviceFigures::new(
-            state.step,
-            &batch,
-            &output,
-            total.clone(),
-        ));
-        let gradients = GradientsParams::from_grads(total.backward(), &progress.model);
-        let model = progress.model.clone();
-        progress.model = progress
-            .optimizer
-            .step(self.config.learning_rate, model, gradients);
-        let (step, step_in_epoch) = (state.step, state.step_in_epoch);
+        let (learner, figures) = progress.learner.step_with_figures(&batch);
+        progress.learner = learner;
+        progress.state.step += 1;
+        progress.state.step_in_epoch += 1;
+        let (step, step_in_epoch) = (progress.state.step, progress.state.step_in_epoch);
+        progress.pending.push(figures.at(step));
         self.observer.event(&Event::Step {
             epoch: progress.state.epoch + 1,
             step_in_epoch,
             samples,
         });
         if step.is_multiple_of(self.config.log_every) {
-            self.flush(progress)?;
+            self.flush(&mut progress)?;
         }
         let every = self.config.checkpoint_every;
         if every > 0 && step.is_multiple_of(every) && step_in_epoch < self.steps() {
-            self.flush(progress)?;
-            self.checkpoint(progress)?;
+            self.flush(&mut progress)?;
+            self.checkpoint(&mut progress)?;
         }
-        Ok(samples)
+        Ok((progress, samples))
     }
 
     /// Fetches the figures of all steps since the last time; the only place where the loop waits for the device.
@@ -310,8 +298,7 @@ impl Trainer<'_> {
         let path = checkpoint::save(
             run,
             &progress.state,
-            &progress.model,
-            &progress.optimizer,
+            &progress.learner,
             self.config.keep_checkpoints,
         )?;
         progress.last_good = describe_checkpoint(Some(&path));

@@ -6,9 +6,9 @@ pub mod toys;
 
 use burn::tensor::{Device, Gradients, Int, Tensor, TensorData};
 use protovae_core::loss::{
-    Latent, LossConfig, cross_entropy, distances, kl_divergence, mixture_divergence,
-    mixture_weights, orthonormality, own_class_prototypes, own_class_similarities,
-    reconstruction_errors, similarity,
+    Latent, LossConfig, cross_entropy, distances, mixture_divergence, mixture_weights,
+    orthonormality, own_class_divergence, own_class_similarities, reconstruction_errors,
+    similarity,
 };
 
 /// The values of a tensor, flat.
@@ -146,10 +146,11 @@ impl Inputs {
         let logits = similarities
             .clone()
             .matmul(self.classifier.clone().transpose());
-        let divergence = kl_divergence(
+        let divergence = own_class_divergence(
             self.mean.clone(),
             self.clamped(config),
-            own_class_prototypes(self.by_class(), self.labels.clone()),
+            self.by_class(),
+            self.labels.clone(),
             config.kl_reduction,
         );
         let own = own_class_similarities(similarities, self.labels.clone(), self.per_class);

@@ -4,7 +4,7 @@ use burn::tensor::{Device, Tensor};
 use proptest::prelude::*;
 use protovae_core::loss::{
     LossConfig, Reduction, kl_divergence, mixture_divergence, mixture_weights,
-    own_class_prototypes, own_class_similarities, vae_loss, vae_loss_in_full,
+    own_class_divergence, own_class_prototypes, own_class_similarities, vae_loss, vae_loss_in_full,
 };
 
 use crate::common::{Inputs, flat, scalar, tensor};
@@ -41,6 +41,37 @@ proptest! {
                     expected /= problem.width as f64;
                 }
                 prop_assert!(near(*found, expected as f32, 1e-5), "{found} {expected}");
+            }
+        }
+    }
+
+    /// The divergences to a sample's own class are those to its prototypes gathered, and so are their gradients.
+    #[test]
+    fn own_class_divergences_are_those_to_gathered_prototypes(problem in problems()) {
+        let inputs = problem.inputs();
+        let labels = inputs.labels.clone().autodiff();
+        for reduction in REDUCTIONS {
+            let results = |gathered: bool| {
+                let mean = inputs.mean.clone().autodiff().require_grad();
+                let log_variance = inputs.log_variance.clone().autodiff().require_grad();
+                let prototypes = inputs.by_class().autodiff().require_grad();
+                let (leaves, labels) = ((mean.clone(), log_variance.clone(), prototypes.clone()), labels.clone());
+                let divergence = if gathered {
+                    kl_divergence(mean, log_variance, own_class_prototypes(prototypes, labels), reduction)
+                } else {
+                    own_class_divergence(mean, log_variance, prototypes, labels, reduction)
+                };
+                let total = divergence.total();
+                let gradients = total.clone().sum().backward();
+                [
+                    flat(total),
+                    flat(leaves.0.grad(&gradients).unwrap()),
+                    flat(leaves.1.grad(&gradients).unwrap()),
+                    flat(leaves.2.grad(&gradients).unwrap()),
+                ].concat()
+            };
+            for (ours, gathered) in results(false).into_iter().zip(results(true)) {
+                prop_assert!(near(ours, gathered, 1e-5), "{ours} {gathered}");
             }
         }
     }

@@ -10,6 +10,7 @@ mod batches;
 mod damage;
 mod evaluation;
 mod guards;
+mod in_place;
 mod learning;
 mod model_file;
 mod resume;

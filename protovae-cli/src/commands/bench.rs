@@ -1,0 +1,230 @@
+//! `protovae bench`.
+
+use std::time::Instant;
+
+use burn::module::Module;
+use burn::tensor::{Device, Distribution, Tensor};
+use protovae_core::ImageShape;
+use protovae_core::model::{BoxModel, Mode, ModelSpec};
+use protovae_core::random::Initializer;
+use protovae_core::train::{Batch, HostBatch, Learner, TrainingConfig};
+use serde_json::{Value, json};
+
+use crate::args::{BenchArgs, ConfigSource};
+use crate::config;
+use crate::error::{CliError, Result};
+use crate::output::Voice;
+use crate::{presets, session};
+
+/// Size of the matrix products that stand for the machine's limit.
+const LIMIT_SIZE: usize = 1024;
+
+pub fn run(arguments: &BenchArgs, voice: Voice) -> Result<()> {
+    let device = session::device(&arguments.device)?;
+    if arguments.steps == 0 {
+        return Err(CliError::Usage("--steps must be at least 1".to_string()));
+    }
+    let names: Vec<String> = if arguments.preset.is_empty() {
+        presets::all()
+            .into_iter()
+            .map(|preset| preset.name)
+            .collect()
+    } else {
+        arguments.preset.clone()
+    };
+    // Every name is checked before minutes go by.
+    let presets: Vec<presets::Preset> = names
+        .iter()
+        .map(|name| presets::find(name))
+        .collect::<Result<_>>()?;
+    let peak = matrix_product_rate(&device);
+    voice.line(format!(
+        "{} on {} threads; a product of {LIMIT_SIZE}x{LIMIT_SIZE} matrices runs at {:.0} GFLOP/s",
+        arguments.device.device,
+        rayon::current_num_threads(),
+        peak / 1e9
+    ))?;
+    voice.line(format!(
+        "{:<24} {:>5} {:>14} {:>14} {:>10}",
+        "preset", "batch", "train img/s", "eval img/s", "peak MiB"
+    ))?;
+    for preset in presets {
+        let found = measure(&preset, arguments, &device)?;
+        voice.line(format!(
+            "{:<24} {:>5} {:>14.1} {:>14.1} {:>10}",
+            preset.name,
+            found.batch_size,
+            found.train.median,
+            found.evaluation.median,
+            found
+                .peak_mib
+                .map_or("-".to_string(), |mib| mib.to_string()),
+        ))?;
+        voice.object(&found.json(&preset.name, peak))?;
+    }
+    Ok(())
+}
+
+/// Images a second.
+struct Rate {
+    median: f64,
+    best: f64,
+}
+
+impl Rate {
+    /// Of `count` images a call of `work`.
+    fn measure(count: usize, steps: usize, mut work: impl FnMut()) -> Self {
+        let mut seconds: Vec<f64> = (0..steps)
+            .map(|_| {
+                let begun = Instant::now();
+                work();
+                begun.elapsed().as_secs_f64()
+            })
+            .collect();
+        seconds.sort_by(f64::total_cmp);
+        let at = |index: usize| seconds.get(index).copied().unwrap_or(f64::NAN);
+        Self {
+            median: count as f64 / at(steps / 2),
+            best: count as f64 / at(0),
+        }
+    }
+}
+
+struct Found {
+    batch_size: usize,
+    train: Rate,
+    evaluation: Rate,
+    peak_mib: Option<u64>,
+}
+
+impl Found {
+    fn json(&self, preset: &str, peak: f64) -> Value {
+        json!({
+            "preset": preset,
+            "batch_size": self.batch_size,
+            "threads": rayon::current_num_threads(),
+            "train_images_per_second": self.train.median,
+            "train_images_per_second_best": self.train.best,
+            "evaluation_images_per_second": self.evaluation.median,
+            "evaluation_images_per_second_best": self.evaluation.best,
+            "peak_mib": self.peak_mib,
+            "matrix_product_gflops": peak / 1e9,
+        })
+    }
+}
+
+fn measure(preset: &presets::Preset, arguments: &BenchArgs, device: &Device) -> Result<Found> {
+    let source = ConfigSource {
+        preset: Some(preset.name.clone()),
+        set: arguments.set.clone(),
+        ..ConfigSource::default()
+    };
+    let config = config::load(&source)?.config;
+    let spec = preset.spec;
+    let batch_size = arguments.batch.unwrap_or(config.training.batch_size);
+    let training = TrainingConfig {
+        batch_size,
+        ..config.training
+    };
+    training.check("training")?;
+    reset_peak_memory();
+    let autodiff = device.clone().autodiff();
+    let mut init = Initializer::new(config.seed, &autodiff);
+    let model = config.model.build(&spec, &mut init)?;
+    let host = images(&spec, batch_size, &mut init);
+    let batch = |device: &Device| {
+        Batch::new(
+            host.clone(),
+            spec.image,
+            spec.classes,
+            config.seed,
+            0,
+            device,
+        )
+    };
+
+    let on_device = batch(&autodiff)?;
+    let mut learner = Some(Learner::new(model, &training));
+    let mut step = || {
+        learner = learner.take().map(|learner| learner.step(&on_device));
+        wait(&autodiff);
+    };
+    for _ in 0..arguments.warmup {
+        step();
+    }
+    let train = Rate::measure(batch_size, arguments.steps, step);
+    let peak_mib = peak_memory();
+
+    let on_device = batch(device)?;
+    let model = learner.map(|learner| learner.model().valid());
+    let evaluate = || {
+        if let Some(model) = &model {
+            look(model, &on_device);
+        }
+        wait(device);
+    };
+    for _ in 0..arguments.warmup {
+        evaluate();
+    }
+    let evaluation = Rate::measure(batch_size, arguments.steps, evaluate);
+    Ok(Found {
+        batch_size,
+        train,
+        evaluation,
+        peak_mib,
+    })
+}
+
+/// All terms and logits of a batch.
+fn look(model: &BoxModel, batch: &Batch) {
+    let output = model.losses(batch, Mode::Evaluation);
+    std::hint::black_box(output.total());
+}
+
+/// Until the device is done; what a CPU computes is computed already.
+fn wait(device: &Device) {
+    let _ = device.sync();
+}
+
+/// A batch of noise; arithmetic takes as long on it as on pictures.
+fn images(spec: &ModelSpec, count: usize, init: &mut Initializer) -> HostBatch {
+    let ImageShape {
+        channels,
+        height,
+        width,
+    } = spec.image;
+    let values = init.uniform([count, channels, height, width], -1.0, 1.0);
+    HostBatch {
+        images: values.val().into_data().iter::<f32>().collect(),
+        labels: (0..count).map(|index| index % spec.classes).collect(),
+        indices: (0..count as u64).collect(),
+        shape: spec.image,
+    }
+}
+
+/// Floating-point operations a second of large matrix products.
+fn matrix_product_rate(device: &Device) -> f64 {
+    let shape = [LIMIT_SIZE, LIMIT_SIZE];
+    let random = || Tensor::<2>::random(shape, Distribution::Uniform(-1.0, 1.0), device);
+    let (a, b) = (random(), random());
+    let product = || {
+        std::hint::black_box(a.clone().matmul(b.clone()));
+        wait(device);
+    };
+    product();
+    let rate = Rate::measure(1, 15, product);
+    2.0 * (LIMIT_SIZE as f64).powi(3) * rate.median
+}
+
+/// Forgets the highest memory use so far, where the system can (Linux).
+fn reset_peak_memory() {
+    let _ = std::fs::write("/proc/self/clear_refs", "5");
+}
+
+/// The highest memory use of this process since the last reset, in MiB, where the system says (Linux).
+fn peak_memory() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
+    let kib: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
+    Some(kib / 1024)
+}

@@ -1,0 +1,85 @@
+//! A model and its optimizer, moved by batches.
+
+use burn::optim::{GradientsParams, ModuleOptimizer};
+
+use super::adam::Adam;
+use super::metrics::DeviceFigures;
+use super::{Batch, TrainingConfig};
+use crate::model::{BoxModel, Mode};
+
+/// A model and its optimizer: what a training step changes.
+///
+/// [`Trainer`](super::Trainer) keeps one through a run; use it yourself for a loop of your own.
+#[allow(missing_debug_implementations)]
+pub struct Learner {
+    model: BoxModel,
+    optimizer: ModuleOptimizer,
+    learning_rate: f64,
+}
+
+impl Learner {
+    /// A model, on an autodiff device, with a fresh optimizer.
+    pub fn new(model: BoxModel, config: &TrainingConfig) -> Self {
+        let optimizer = ModuleOptimizer::from(Adam {
+            beta_1: config.beta_1 as f32,
+            beta_2: config.beta_2 as f32,
+            epsilon: config.adam_epsilon as f32,
+        });
+        Self {
+            model,
+            optimizer,
+            learning_rate: config.learning_rate,
+        }
+    }
+
+    /// The model as it stands.
+    pub fn model(&self) -> &BoxModel {
+        &self.model
+    }
+
+    pub(crate) fn optimizer(&self) -> &ModuleOptimizer {
+        &self.optimizer
+    }
+
+    /// Replaces model and optimizer by what `change` makes of them.
+    pub(crate) fn try_map<E>(
+        self,
+        change: impl FnOnce(BoxModel, ModuleOptimizer) -> Result<(BoxModel, ModuleOptimizer), E>,
+    ) -> Result<Self, E> {
+        let (model, optimizer) = change(self.model, self.optimizer)?;
+        Ok(Self {
+            model,
+            optimizer,
+            learning_rate: self.learning_rate,
+        })
+    }
+
+    /// One step of optimisation: forward pass, losses, backward pass, update. Nothing waits for the device.
+    ///
+    /// Takes the learner by value so that the optimizer holds the only handle on the weights and can change them in place.
+    #[must_use]
+    pub fn step(self, batch: &Batch) -> Self {
+        self.step_with_figures(batch).0
+    }
+
+    pub(crate) fn step_with_figures(self, batch: &Batch) -> (Self, DeviceFigures) {
+        let Self {
+            model,
+            mut optimizer,
+            learning_rate,
+        } = self;
+        let output = model.losses(batch, Mode::Training);
+        let total = output.total();
+        let figures = DeviceFigures::new(batch, &output, &total);
+        drop(output);
+        let gradients = GradientsParams::from_grads(total.backward(), &model);
+        drop(total);
+        let model = optimizer.step(learning_rate, model, gradients);
+        let learner = Self {
+            model,
+            optimizer,
+            learning_rate,
+        };
+        (learner, figures)
+    }
+}
