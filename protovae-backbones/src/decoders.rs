@@ -3,7 +3,6 @@
 use burn::module::{
     Content, Devices, Module, ModuleDisplay, ModuleDisplayDefault, ModuleMapper, ModuleVisitor,
 };
-use burn::tensor::activation::tanh;
 use burn::tensor::{Device, Tensor};
 use protovae_core::plugin::{BoxDecoder, Decoder, DecoderConfig, DecoderSpec};
 use protovae_core::random::Initializer;
@@ -11,7 +10,7 @@ use protovae_core::{Error, Result};
 use serde::{Deserialize, Serialize};
 
 use crate::check;
-use crate::kernels::Maps;
+use crate::kernels::{self, Maps};
 use crate::layers::{Conv2d, ConvBlock, ConvolutionWeights, FullyConnectedNorm, TransposeBlock};
 
 /// `Linear → ReLU → BatchNorm` to maps, stages of convolutions and transposed convolutions, then `Conv → tanh`.
@@ -31,7 +30,7 @@ impl Decoder for UpsamplingDecoder {
             .stages
             .iter()
             .fold(maps, |maps, stage| stage.forward_maps(maps));
-        tanh(self.output.forward_maps(maps).into_images())
+        kernels::tanh(self.output.forward_maps(maps).into_images())
     }
 }
 

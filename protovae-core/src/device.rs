@@ -11,6 +11,25 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 
+/// Runs `work` on one of the threads that compute, if the device is the CPU; else, and if there is nothing to gain, here.
+///
+/// Work on the CPU is cut into pieces for rayon's threads many times a step. A thread of rayon's own hands them out at
+/// once; any other has to wake one, and is woken in turn, each time.
+///
+/// ```
+/// use burn::tensor::{Device, Tensor};
+/// let device = Device::flex();
+/// let sum = protovae_core::device::on_workers(&device, || Tensor::<1>::ones([3], &device).sum());
+/// assert_eq!(sum.into_scalar::<f32>(), 3.0);
+/// ```
+pub fn on_workers<T: Send>(device: &Device, work: impl FnOnce() -> T + Send) -> T {
+    if device.clone().without_autodiff() == Device::flex() {
+        rayon::scope(|_| work())
+    } else {
+        work()
+    }
+}
+
 /// A device by name: `cpu`, `cuda`, `cuda:1`, `libtorch`, `libtorch:cuda:0`, `wgpu`, `wgpu:1`.
 ///
 /// ```

@@ -1,5 +1,7 @@
 //! Convolutions on slices: down (big side to small) and up (small to big: transposed).
 
+use std::ops::Range;
+
 use burn::tensor::Bytes;
 use rayon::prelude::*;
 
@@ -94,8 +96,8 @@ struct Rows<'a> {
     source: &'a [f32],
     channels: usize,
     layout: &'a Layout,
-    rows: std::ops::Range<usize>,
-    tiles: std::ops::Range<usize>,
+    rows: Range<usize>,
+    tiles: Range<usize>,
     out: *mut f32,
 }
 
@@ -132,7 +134,7 @@ impl Kernel for Rows<'_> {
 /// For every pixel of `to` the sum over its links, plus `start` of its channel.
 fn convolve(
     [from, to]: [&Layout; 2],
-    links: &Links,
+    links: impl Fn(Range<usize>) -> Links + Sync,
     packed: &Packed,
     start: &[f32],
     source: &[f32],
@@ -153,14 +155,15 @@ fn convolve(
                     task % groups,
                 );
                 let tiles = packed.tiles.len();
+                let rows = chunk * rows..((chunk + 1) * rows).min(to.size[0]);
                 dispatch(Rows {
-                    links,
+                    links: &links(rows.clone()),
                     packed,
                     start,
                     source: &source[block * from.block()..][..from.block()],
                     channels: from.channels,
                     layout: to,
-                    rows: chunk * rows..((chunk + 1) * rows).min(to.size[0]),
+                    rows,
                     tiles: group * tiles / groups..(group + 1) * tiles / groups,
                     out: out.at(block * to.block()),
                 });
@@ -180,7 +183,8 @@ pub fn down(
     assert!(from.channels == geometry.big && to.channels == geometry.small);
     assert!(from.size == geometry.size && to.size == geometry.out);
     let packed = Packed::down(geometry, weight);
-    convolve([from, to], &geometry.down_links(), &packed, bias, input)
+    let links = |rows| geometry.down_links(rows);
+    convolve([from, to], links, &packed, bias, input)
 }
 
 /// From the small side to the big one: a transposed convolution.
@@ -194,5 +198,6 @@ pub fn up(
     assert!(from.channels == geometry.small && to.channels == geometry.big);
     assert!(from.size == geometry.out && to.size == geometry.size);
     let packed = Packed::up(geometry, weight);
-    convolve([from, to], &geometry.up_links(), &packed, bias, input)
+    let links = |rows| geometry.up_links(rows);
+    convolve([from, to], links, &packed, bias, input)
 }

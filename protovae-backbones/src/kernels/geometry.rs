@@ -5,6 +5,8 @@
 //! one, if that is inside. A convolution sums over the links of each small pixel, a transposed one (and the gradient of
 //! a convolution's input) over those of each big pixel.
 
+use std::ops::Range;
+
 /// Shapes of a convolution.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Geometry {
@@ -107,33 +109,26 @@ impl Geometry {
         (position < self.size[axis]).then_some(position)
     }
 
-    /// All links, by pixel of the small side.
-    fn pairs(&self) -> impl Iterator<Item = (usize, usize, usize)> {
-        let [height, width] = self.out;
-        (0..height * width).flat_map(move |small| {
-            (0..self.square()).filter_map(move |tap| {
-                let row = self.joined(0, small / width, tap / self.kernel)?;
-                let column = self.joined(1, small % width, tap % self.kernel)?;
-                Some((small, row * self.size[1] + column, tap))
-            })
+    /// Where on the small side, along an axis, the window lies whose tap at `offset` sees pixel `at` of the big side.
+    fn joining(&self, axis: usize, at: usize, offset: usize) -> Option<usize> {
+        let position = (at + self.padding).checked_sub(offset)?;
+        let window = position / self.stride;
+        (position % self.stride == 0 && window < self.out[axis]).then_some(window)
+    }
+
+    /// For each pixel in some rows of the small side, the pixels of the big one that it sees.
+    pub fn down_links(&self, rows: Range<usize>) -> Links {
+        let widths = [self.out[1], self.size[1]];
+        Links::new(self.kernel, rows, widths, |axis, at, offset| {
+            self.joined(axis, at, offset)
         })
     }
 
-    /// For each pixel of the small side, the pixels of the big one that it sees.
-    pub fn down_links(&self) -> Links {
-        let pixels = self.out[0] * self.out[1];
-        Links::collect(pixels, || {
-            self.pairs()
-                .map(|(small, big, tap)| (small, Link { pixel: big, tap }))
-        })
-    }
-
-    /// For each pixel of the big side, the pixels of the small one that see it.
-    pub fn up_links(&self) -> Links {
-        let pixels = self.size[0] * self.size[1];
-        Links::collect(pixels, || {
-            self.pairs()
-                .map(|(small, big, tap)| (big, Link { pixel: small, tap }))
+    /// For each pixel in some rows of the big side, the pixels of the small one that see it.
+    pub fn up_links(&self, rows: Range<usize>) -> Links {
+        let widths = [self.size[1], self.out[1]];
+        Links::new(self.kernel, rows, widths, |axis, at, offset| {
+            self.joining(axis, at, offset)
         })
     }
 }
@@ -147,38 +142,60 @@ pub struct Link {
     pub tap: usize,
 }
 
-/// The links of every pixel of a map.
+/// The links of the pixels of some rows.
 #[derive(Clone, Debug)]
 pub struct Links {
+    /// The first pixel.
+    first: usize,
     /// Where a pixel's links begin, and, as the last one, where they all end.
-    firsts: Vec<usize>,
+    begins: Vec<usize>,
     links: Vec<Link>,
 }
 
 impl Links {
-    /// Sorts links by pixel; those of one pixel stay in their order.
-    fn collect<I: Iterator<Item = (usize, Link)>>(pixels: usize, links: impl Fn() -> I) -> Self {
-        let mut firsts = vec![0; pixels + 1];
-        for (pixel, _) in links() {
-            firsts[pixel + 1] += 1;
+    /// Links of rows of one side, `widths[0]` wide, to the other, `widths[1]` wide; `other(axis, at, offset)` is where along
+    /// an axis the pixel lies that a tap joins with the one at `at`.
+    fn new(
+        kernel: usize,
+        rows: Range<usize>,
+        widths: [usize; 2],
+        other: impl Fn(usize, usize, usize) -> Option<usize>,
+    ) -> Self {
+        let columns: Vec<Option<usize>> = (0..widths[0] * kernel)
+            .map(|index| other(1, index / kernel, index % kernel))
+            .collect();
+        let mut begins = Vec::with_capacity(rows.len() * widths[0] + 1);
+        let mut links = Vec::with_capacity(rows.len() * widths[0] * kernel * kernel);
+        let first = rows.start * widths[0];
+        for row in rows {
+            let lines: Vec<(usize, usize)> = (0..kernel)
+                .filter_map(|offset| Some((offset, other(0, row, offset)?)))
+                .collect();
+            for columns in columns.chunks_exact(kernel) {
+                begins.push(links.len());
+                for &(line, at) in &lines {
+                    for (offset, column) in columns.iter().enumerate() {
+                        if let Some(column) = column {
+                            links.push(Link {
+                                pixel: at * widths[1] + column,
+                                tap: line * kernel + offset,
+                            });
+                        }
+                    }
+                }
+            }
         }
-        for pixel in 0..pixels {
-            firsts[pixel + 1] += firsts[pixel];
-        }
-        let mut next = firsts.clone();
-        let mut sorted = vec![Link::default(); firsts[pixels]];
-        for (pixel, link) in links() {
-            sorted[next[pixel]] = link;
-            next[pixel] += 1;
-        }
+        begins.push(links.len());
         Self {
-            firsts,
-            links: sorted,
+            first,
+            begins,
+            links,
         }
     }
 
     /// The links of a pixel.
     pub fn of(&self, pixel: usize) -> &[Link] {
-        &self.links[self.firsts[pixel]..self.firsts[pixel + 1]]
+        let index = pixel - self.first;
+        &self.links[self.begins[index]..self.begins[index + 1]]
     }
 }

@@ -7,6 +7,7 @@
 
 use burn::tensor::Tensor;
 
+mod activation;
 mod buffer;
 mod convolution;
 mod convolve;
@@ -87,6 +88,11 @@ pub fn relu_affine(input: Tensor<4>, scale: Tensor<1>, shift: Tensor<1>, pool: b
     Maps::new(input)
         .relu_affine(scale, shift, pool)
         .into_images()
+}
+
+/// `tanh` of each value.
+pub fn tanh(input: Tensor<4>) -> Tensor<4> {
+    activation::tanh(&input).unwrap_or_else(|| stock::tanh(input))
 }
 
 /// `input·weight + bias` for `[N, in]`, `[in, out]` and `[out]`.

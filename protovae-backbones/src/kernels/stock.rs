@@ -31,6 +31,11 @@ pub fn conv_transpose2d(
     module::conv_transpose2d(input, weight, Some(bias), options)
 }
 
+/// Stock form of [`super::tanh`].
+pub fn tanh(input: Tensor<4>) -> Tensor<4> {
+    burn::tensor::activation::tanh(input)
+}
+
 /// Stock form of [`super::linear`].
 pub fn linear(input: Tensor<2>, weight: Tensor<2>, bias: Tensor<1>) -> Tensor<2> {
     input.matmul(weight) + bias.unsqueeze()

@@ -155,15 +155,15 @@ fn sums(shape: &Shape, input: &[f32], terms: Terms) -> Vec<[f64; 2]> {
 pub fn statistics(shape: &Shape, input: &[f32]) -> (Vec<f32>, Vec<f32>) {
     let layout = &shape.input;
     assert!(input.len() == layout.values());
-    // Sums about a rough mean (the first image's) do not cancel, however far the mean is from zero.
+    // Sums about a rough mean (that of some images' central pixel) do not cancel, however far the mean is from zero.
     let pixels = layout.pixels();
-    let relu = |x: f32| if x < 0.0 { 0.0 } else { x };
-    let pivots: Vec<f32> = (0..layout.channels)
-        .map(|channel| {
-            let values = input[channel * layout.lanes..]
-                .iter()
-                .step_by(layout.pixel());
-            values.take(pixels).map(|&x| relu(x)).sum::<f32>() / pixels as f32
+    let centre = layout.size[0] / 2 * layout.row() + layout.size[1] / 2 * layout.pixel();
+    let some = layout.filled(0);
+    let pivots: Vec<f32> = input[centre..][..layout.pixel()]
+        .chunks_exact(layout.lanes)
+        .map(|lanes| {
+            let values = lanes[..some].iter();
+            values.map(|&x| if x < 0.0 { 0.0 } else { x }).sum::<f32>() / some as f32
         })
         .collect();
     let count = (layout.batch * pixels) as f64;

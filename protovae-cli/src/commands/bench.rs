@@ -5,6 +5,7 @@ use std::time::Instant;
 use burn::module::Module;
 use burn::tensor::{Device, Distribution, Tensor};
 use protovae_core::ImageShape;
+use protovae_core::device::on_workers;
 use protovae_core::model::{BoxModel, Mode, ModelSpec};
 use protovae_core::random::Initializer;
 use protovae_core::train::{Batch, HostBatch, Learner, TrainingConfig};
@@ -177,8 +178,10 @@ fn measure(preset: &presets::Preset, arguments: &BenchArgs, device: &Device) -> 
 
 /// All terms and logits of a batch.
 fn look(model: &BoxModel, batch: &Batch) {
-    let output = model.losses(batch, Mode::Evaluation);
-    std::hint::black_box(output.total());
+    let device = batch.images.device();
+    on_workers(&device, || {
+        std::hint::black_box(model.losses(batch, Mode::Evaluation).total());
+    });
 }
 
 /// Until the device is done; what a CPU computes is computed already.
@@ -208,7 +211,9 @@ fn matrix_product_rate(device: &Device) -> f64 {
     let random = || Tensor::<2>::random(shape, Distribution::Uniform(-1.0, 1.0), device);
     let (a, b) = (random(), random());
     let product = || {
-        std::hint::black_box(a.clone().matmul(b.clone()));
+        on_workers(device, || {
+            std::hint::black_box(a.clone().matmul(b.clone()));
+        });
         wait(device);
     };
     product();

@@ -6,6 +6,7 @@ use burn::tensor::Device;
 use super::health::{PrototypeHealth, count_usage};
 use super::metrics::{DeviceFigures, Figures, Sums};
 use super::{Batch, BatchSource};
+use crate::device::on_workers;
 use crate::error::Result;
 use crate::model::{BoxModel, Mode};
 
@@ -45,7 +46,7 @@ pub fn evaluate(
         let host = host?;
         let labels: Vec<i64> = host.labels.iter().map(|label| *label as i64).collect();
         let batch = Batch::new(host, model.image_shape(), classes, 0, 0, &device)?;
-        let output = model.losses(&batch, Mode::Evaluation);
+        let output = on_workers(&device, || model.losses(&batch, Mode::Evaluation));
         let predicted: Vec<i64> = output
             .logits
             .clone()

@@ -5,6 +5,7 @@ use burn::optim::{GradientsParams, ModuleOptimizer};
 use super::adam::Adam;
 use super::metrics::DeviceFigures;
 use super::{Batch, TrainingConfig};
+use crate::device::on_workers;
 use crate::model::{BoxModel, Mode};
 
 /// A model and its optimizer: what a training step changes.
@@ -63,6 +64,10 @@ impl Learner {
     }
 
     pub(crate) fn step_with_figures(self, batch: &Batch) -> (Self, DeviceFigures) {
+        on_workers(&batch.images.device(), || self.step_here(batch))
+    }
+
+    fn step_here(self, batch: &Batch) -> (Self, DeviceFigures) {
         let Self {
             model,
             mut optimizer,
