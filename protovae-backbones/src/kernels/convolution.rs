@@ -13,6 +13,7 @@ use super::geometry::Geometry;
 use super::gradients::{channel_sums, weight_gradient};
 use super::layout::Layout;
 use super::maps::Maps;
+use super::operations;
 use super::primitive::{Differentiable, Inputs, Plain, Tracked, contiguous, plain, values, vector};
 
 /// A convolution, apart from its tensors.
@@ -55,13 +56,39 @@ impl Convolution {
     pub fn apply(self, input: &Tensor<4>, weight: &Tensor<4>, bias: &Tensor<1>) -> Option<Maps> {
         let output = match Inputs::new(input, weight, bias)? {
             Inputs::Plain([input, weight, bias]) => {
-                Tensor::from_primitive::<Flex>(self.forward(&input, &weight, &bias))
+                Tensor::from_primitive::<Flex>(self.forward(&input, &weight, &bias, None))
             }
             Inputs::Tracked(inputs) => {
                 Tensor::from_primitive::<Differentiable>(self.tracked(inputs))
             }
         };
         Some(Maps::blocked(output, *self.output()))
+    }
+
+    /// [`apply`](Self::apply), then ReLU, scale and shift a channel; none if there is autodiff, or for its reasons.
+    pub fn apply_relu_affine(
+        self,
+        input: &Tensor<4>,
+        (weight, bias): (&Tensor<4>, &Tensor<1>),
+        [scale, shift]: [&Tensor<1>; 2],
+    ) -> Option<Maps> {
+        let channels = [self.output().channels];
+        if scale.dims() != channels || shift.dims() != channels {
+            return None;
+        }
+        let (Inputs::Plain([input, weight, bias]), Inputs::Plain([_, scale, shift])) = (
+            Inputs::new(input, weight, bias)?,
+            Inputs::new(input, scale, shift)?,
+        ) else {
+            return None;
+        };
+        let output = self.forward(&input, &weight, &bias, Some([&scale, &shift]));
+        let output = Tensor::from_primitive::<Flex>(output);
+        Some(Maps::blocked(output, *self.output()))
+    }
+
+    fn count(&self) {
+        operations::count(self.geometry.batch * self.geometry.products());
     }
 
     fn input(&self) -> &Layout {
@@ -74,8 +101,16 @@ impl Convolution {
         if self.transposed { big } else { small }
     }
 
-    fn forward(&self, input: &Plain, weight: &Plain, bias: &Plain) -> Plain {
+    fn forward(
+        &self,
+        input: &Plain,
+        weight: &Plain,
+        bias: &Plain,
+        finish: Option<[&Plain; 2]>,
+    ) -> Plain {
+        let finish = finish.map(|factors| factors.map(contiguous));
         let (input, weight, bias) = (contiguous(input), contiguous(weight), contiguous(bias));
+        self.count();
         let run = if self.transposed {
             convolve::up
         } else {
@@ -87,12 +122,20 @@ impl Convolution {
             values(&input),
             values(&weight),
             values(&bias),
+            finish
+                .as_ref()
+                .map(|factors| factors.each_ref().map(values)),
         );
         plain(result, &self.output().shape())
     }
 
     fn tracked(self, [input, weight, bias]: [Tracked; 3]) -> Tracked {
-        let output = self.forward(input.primitive(), weight.primitive(), bias.primitive());
+        let output = self.forward(
+            input.primitive(),
+            weight.primitive(),
+            bias.primitive(),
+            None,
+        );
         let nodes = [input.node(), weight.node(), bias.node()];
         match ConvolutionBackward
             .prepare::<NoCheckpointing>(nodes)
@@ -136,6 +179,7 @@ impl Backward<Flex, 3> for ConvolutionBackward {
             layouts: [small, big],
         } = convolution;
         if let Some(node) = input_node {
+            convolution.count();
             let back = if transposed {
                 convolve::down
             } else {
@@ -148,10 +192,12 @@ impl Backward<Flex, 3> for ConvolutionBackward {
                 values(&output),
                 values(&weight),
                 &zeros,
+                None,
             );
             gradients.register::<Flex>(node.id, plain(gradient, &convolution.input().shape()));
         }
         if let Some(node) = weight_node {
+            convolution.count();
             let (on_small, on_big) = if transposed {
                 (&input, &output)
             } else {

@@ -1,5 +1,6 @@
 //! Convolutions on slices: down (big side to small) and up (small to big: transposed).
 
+use std::mem::MaybeUninit;
 use std::ops::Range;
 
 use burn::tensor::Bytes;
@@ -8,7 +9,7 @@ use rayon::prelude::*;
 use super::buffer::Shared;
 use super::geometry::{Geometry, Links};
 use super::layout::Layout;
-use super::multiply::sum;
+use super::multiply::{Finish, sum};
 use super::pool::filled;
 use super::vector::{Kernel, Level, Vector, dispatch};
 
@@ -27,9 +28,13 @@ pub fn tiles(rows: usize, most: usize) -> impl Iterator<Item = (usize, usize)> {
     })
 }
 
+/// Source channels that are packed together, so that whole cache lines are written: the places of the taps lie a power of
+/// two apart, in a few sets of the cache.
+const SOURCES: usize = 8;
+
 /// Weights in the order in which the sums read them: for each tile of target channels `[tap][source channel][row]`.
 pub struct Packed {
-    values: Vec<f32>,
+    values: Bytes,
     /// First channel and number of channels of each tile.
     tiles: Vec<(usize, usize)>,
     /// Values a target channel.
@@ -37,53 +42,70 @@ pub struct Packed {
 }
 
 impl Packed {
-    /// Packs `weight(target, source, tap)`.
-    fn new(
+    /// Packs weights whose taps from a source to a target lie in `taps(target, source)`.
+    fn new<'a>(
         [targets, sources, square]: [usize; 3],
-        weight: impl Fn(usize, usize, usize) -> f32 + Sync,
+        taps: impl Fn(usize, usize) -> &'a [f32] + Sync,
     ) -> Self {
-        let taps = sources * square;
         let tiles: Vec<_> = tiles(targets, Level::get().rows()).collect();
-        let mut values = vec![0.0; targets * taps];
-        let mut parts = Vec::with_capacity(tiles.len());
-        let mut rest = values.as_mut_slice();
-        for &(first, count) in &tiles {
-            let (part, after) = rest.split_at_mut(count * taps);
-            parts.push((first, count, part));
-            rest = after;
-        }
-        let pack = |(first, count, part): (usize, usize, &mut [f32])| {
-            for (index, row) in part.chunks_exact_mut(count).enumerate() {
-                for (m, value) in row.iter_mut().enumerate() {
-                    *value = weight(first + m, index % sources, index / sources);
+        let taps_of = sources * square;
+        let pack = |to: Shared, &(first, count): &(usize, usize)| {
+            // SAFETY: the tiles' parts of the values lie one after another; each is written by one thread, and all of it.
+            let part = unsafe {
+                let to = to.at(first * taps_of).cast::<MaybeUninit<f32>>();
+                std::slice::from_raw_parts_mut(to, count * taps_of)
+            };
+            let mut block: [&[f32]; SOURCES * 8] = [&[]; SOURCES * 8];
+            for start in (0..sources).step_by(SOURCES) {
+                let block = &mut block[..SOURCES.min(sources - start) * count];
+                for (index, row) in block.iter_mut().enumerate() {
+                    *row = taps(first + index % count, start + index / count);
+                }
+                for tap in 0..square {
+                    let places = &mut part[(tap * sources + start) * count..][..block.len()];
+                    for (place, row) in places.iter_mut().zip(block.iter()) {
+                        place.write(row[tap]);
+                    }
                 }
             }
         };
-        if targets * taps < 1 << 14 {
-            parts.into_iter().for_each(pack);
-        } else {
-            parts.into_par_iter().for_each(pack);
-        }
+        // SAFETY: the tiles cover all targets.
+        let values = unsafe {
+            filled(targets * taps_of, |to| {
+                if targets * taps_of < 1 << 14 {
+                    tiles.iter().for_each(|tile| pack(to, tile));
+                } else {
+                    tiles.par_iter().for_each(|tile| pack(to, tile));
+                }
+            })
+        };
         Self {
             values,
             tiles,
-            taps,
+            taps: taps_of,
         }
+    }
+
+    /// The weights of a tile from that channel on.
+    fn tile(&self, first: usize) -> *const f32 {
+        let values: *const f32 = self.values.as_ptr().cast();
+        // SAFETY: the tiles' channels are those for which there are values.
+        unsafe { values.add(first * self.taps) }
     }
 
     /// For the way from the big side to the small one; weights are `[small][big][tap]` in either kind of convolution.
     pub fn down(geometry: &Geometry, weight: &[f32]) -> Self {
         let (small, big, square) = (geometry.small, geometry.big, geometry.square());
-        Self::new([small, big, square], |target, source, tap| {
-            weight[(target * big + source) * square + tap]
+        Self::new([small, big, square], |target, source| {
+            &weight[(target * big + source) * square..][..square]
         })
     }
 
     /// For the way from the small side to the big one.
     pub fn up(geometry: &Geometry, weight: &[f32]) -> Self {
         let (small, big, square) = (geometry.small, geometry.big, geometry.square());
-        Self::new([big, small, square], |target, source, tap| {
-            weight[(source * big + target) * square + tap]
+        Self::new([big, small, square], |target, source| {
+            &weight[(source * big + target) * square..][..square]
         })
     }
 }
@@ -93,6 +115,7 @@ struct Rows<'a> {
     links: &'a Links,
     packed: &'a Packed,
     start: &'a [f32],
+    finish: Option<[&'a [f32]; 2]>,
     source: &'a [f32],
     channels: usize,
     layout: &'a Layout,
@@ -108,8 +131,11 @@ impl Kernel for Rows<'_> {
         let width = self.layout.size[1];
         let lanes = self.layout.lanes;
         for &(first, count) in &self.packed.tiles[self.tiles] {
-            let weights = self.packed.values[first * self.packed.taps..].as_ptr();
+            let weights = self.packed.tile(first);
             let start = self.start[first..].as_ptr();
+            let finish = self.finish.map_or(Finish::Plain, |[scale, shift]| {
+                Finish::ReluAffine(scale[first..].as_ptr(), shift[first..].as_ptr())
+            });
             for pixel in self.rows.start * width..self.rows.end * width {
                 // SAFETY: source and target hold whole blocks of their layouts, in which the links lie; the weights are
                 // packed for these tiles.
@@ -121,6 +147,7 @@ impl Kernel for Rows<'_> {
                         self.links.of(pixel),
                         weights,
                         start,
+                        finish,
                         self.source.as_ptr(),
                         self.channels,
                         out,
@@ -131,16 +158,20 @@ impl Kernel for Rows<'_> {
     }
 }
 
-/// For every pixel of `to` the sum over its links, plus `start` of its channel.
+/// For every pixel of `to` the sum over its links, plus `start` of its channel; then ReLU, scale and shift, if `finish` has them.
 fn convolve(
     [from, to]: [&Layout; 2],
     links: impl Fn(Range<usize>) -> Links + Sync,
     packed: &Packed,
     start: &[f32],
+    finish: Option<[&[f32]; 2]>,
     source: &[f32],
 ) -> Bytes {
+    let channels = to.channels;
+    assert!(finish.is_none_or(|factors| factors.iter().all(|values| values.len() == channels)));
     assert!(source.len() == from.values() && start.len() == to.channels);
-    assert!(packed.values.len() == to.channels * packed.taps && from.lanes == to.lanes);
+    assert!(packed.tiles.last().map(|tile| tile.0 + tile.1) == Some(to.channels));
+    assert!(packed.taps % from.channels == 0 && from.lanes == to.lanes);
     let rows = (CACHED / from.row().max(to.row())).clamp(1, to.size[0]);
     let chunks = to.size[0].div_ceil(rows);
     let groups = TASKS.div_ceil(to.blocks() * chunks).min(packed.tiles.len());
@@ -160,6 +191,7 @@ fn convolve(
                     links: &links(rows.clone()),
                     packed,
                     start,
+                    finish,
                     source: &source[block * from.block()..][..from.block()],
                     channels: from.channels,
                     layout: to,
@@ -172,32 +204,34 @@ fn convolve(
     }
 }
 
-/// From the big side to the small one: a convolution.
+/// From the big side to the small one: a convolution; then ReLU, scale and shift a channel, if `finish` has them.
 pub fn down(
     geometry: &Geometry,
     [from, to]: [&Layout; 2],
     input: &[f32],
     weight: &[f32],
     bias: &[f32],
+    finish: Option<[&[f32]; 2]>,
 ) -> Bytes {
     assert!(from.channels == geometry.big && to.channels == geometry.small);
     assert!(from.size == geometry.size && to.size == geometry.out);
     let packed = Packed::down(geometry, weight);
     let links = |rows| geometry.down_links(rows);
-    convolve([from, to], links, &packed, bias, input)
+    convolve([from, to], links, &packed, bias, finish, input)
 }
 
-/// From the small side to the big one: a transposed convolution.
+/// From the small side to the big one: a transposed convolution; then as [`down`].
 pub fn up(
     geometry: &Geometry,
     [from, to]: [&Layout; 2],
     input: &[f32],
     weight: &[f32],
     bias: &[f32],
+    finish: Option<[&[f32]; 2]>,
 ) -> Bytes {
     assert!(from.channels == geometry.small && to.channels == geometry.big);
     assert!(from.size == geometry.out && to.size == geometry.size);
     let packed = Packed::up(geometry, weight);
     let links = |rows| geometry.up_links(rows);
-    convolve([from, to], links, &packed, bias, input)
+    convolve([from, to], links, &packed, bias, finish, input)
 }

@@ -116,6 +116,20 @@ impl Geometry {
         (position % self.stride == 0 && window < self.out[axis]).then_some(window)
     }
 
+    /// Products of one image: links of all pixels by channels of both sides.
+    pub fn products(&self) -> usize {
+        let links = |axis: usize| -> usize {
+            let at = 0..self.out[axis];
+            at.map(|at| {
+                (0..self.kernel)
+                    .filter(|&tap| self.joined(axis, at, tap).is_some())
+                    .count()
+            })
+            .sum()
+        };
+        links(0) * links(1) * self.small * self.big
+    }
+
     /// For each pixel in some rows of the small side, the pixels of the big one that it sees.
     pub fn down_links(&self, rows: Range<usize>) -> Links {
         let widths = [self.out[1], self.size[1]];

@@ -76,18 +76,32 @@ struct Part<'a> {
 /// Copies some pixels' channels tile by tile: `[tile][pixel][channel of the tile][image]`.
 ///
 /// In the maps the pixels of one channel lie a power of two apart, and would share a few sets of the cache.
-fn pack(
+///
+/// # Safety
+/// The processor must have the instruction set of `V`.
+#[inline(always)]
+unsafe fn pack<V: Vector>(
     layout: &Layout,
     values: &[f32],
     pixels: Range<usize>,
     tiles: impl Iterator<Item = (usize, usize)>,
     packed: &mut Vec<f32>,
 ) {
-    packed.clear();
+    let length = pixels.len() * layout.pixel();
+    if packed.len() < length {
+        packed.resize(length, 0.0);
+    }
+    let mut to = 0;
     for (first, count) in tiles {
         for pixel in pixels.clone() {
-            let from = pixel * layout.pixel() + first * layout.lanes;
-            packed.extend_from_slice(&values[from..from + count * layout.lanes]);
+            let from = &values[pixel * layout.pixel() + first * layout.lanes..];
+            let (from, place) = (&from[..count * layout.lanes], &mut packed[to..]);
+            let place = &mut place[..from.len()];
+            for at in (0..from.len()).step_by(V::LANES) {
+                // SAFETY: both have the same length, whole vectors.
+                unsafe { V::load(from.as_ptr().add(at)).store(place.as_mut_ptr().add(at)) };
+            }
+            to += from.len();
         }
     }
 }
@@ -122,18 +136,19 @@ impl Kernel for Part<'_> {
                     .map(|(first, count)| (channels.start + first, count))
             };
             let big_tiles = || tiles(geometry.big, product_columns::<V>());
-            pack(
-                small,
-                self.small,
-                left.clone(),
-                small_tiles(),
-                &mut packed_small,
-            );
+            // SAFETY: the caller checked for the instruction set.
+            unsafe {
+                let pixels = left.clone();
+                pack::<V>(small, self.small, pixels, small_tiles(), &mut packed_small);
+            }
             // How often a packed value is used.
             let pairs: usize = runs.iter().flatten().map(|run| run.length).sum();
             let packs = pairs * channels.len() >= PACKING * right.len();
             if packs {
-                pack(big, self.big, right.clone(), big_tiles(), &mut packed_big);
+                // SAFETY: as above.
+                unsafe {
+                    pack::<V>(big, self.big, right.clone(), big_tiles(), &mut packed_big);
+                }
             }
             for (row, count) in small_tiles() {
                 let on_small = Operand {

@@ -142,8 +142,9 @@ pub unsafe fn into_blocks(layout: &Layout, images: &[f32], to: Shared) {
     layout.each_group(|block, rows| {
         let filled = layout.filled(block);
         let images = &images[block * lanes * layout.image()..][..filled * layout.image()];
-        for pixel in rows.start * width..rows.end * width {
-            for channel in 0..channels {
+        // Pixel after pixel, so that each image is read, or written, as a stream.
+        for channel in 0..channels {
+            for pixel in rows.start * width..rows.end * width {
                 let at = block * layout.block() + pixel * layout.pixel() + channel * lanes;
                 // SAFETY: the group's own values, within the layout.
                 let out = unsafe {
@@ -171,13 +172,14 @@ pub unsafe fn into_images(layout: &Layout, blocks: &[f32], to: Shared) {
     let width = layout.size[1];
     layout.each_group(|block, rows| {
         let from = &blocks[block * layout.block()..][..layout.block()];
-        for lane in 0..layout.filled(block) {
-            let image = (block * lanes + lane) * layout.image();
-            for channel in 0..channels {
-                for pixel in rows.start * width..rows.end * width {
-                    let value = from[pixel * layout.pixel() + channel * lanes + lane];
+        let filled = layout.filled(block);
+        for channel in 0..channels {
+            for pixel in rows.start * width..rows.end * width {
+                let values = &from[pixel * layout.pixel() + channel * lanes..][..filled];
+                let first = block * lanes * layout.image() + channel * pixels + pixel;
+                for (lane, &value) in values.iter().enumerate() {
                     // SAFETY: this image's rows of this group, within the images.
-                    unsafe { *to.at(image + channel * pixels + pixel) = value };
+                    unsafe { *to.at(first + lane * layout.image()) = value };
                 }
             }
         }

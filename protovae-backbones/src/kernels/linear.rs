@@ -15,6 +15,7 @@ use rayon::prelude::*;
 
 use super::buffer::with_sums;
 use super::convolve::TASKS;
+use super::operations;
 use super::panel::{self, PanelProduct};
 use super::pool::filled;
 use super::primitive::{Differentiable, Inputs, Plain, Tracked, contiguous, plain, values, vector};
@@ -57,6 +58,7 @@ fn multiply(
     start: &[f32],
 ) -> Bytes {
     assert!(start.is_empty() || start.len() == columns);
+    operations::count(rows * inner * columns);
     let width = panel::columns();
     let panels = columns.div_ceil(width);
     // Rows are cut only if there are too few panels for the threads, because each task packs its panel.

@@ -103,6 +103,30 @@ impl Maps {
         })
     }
 
+    /// A convolution by these weights (transposed or not), then ReLU and `x·scale + shift` a channel. In one pass where no
+    /// gradients can flow: what a trained network does most.
+    pub fn convolution_relu_affine(
+        self,
+        (weight, bias): (Tensor<4>, Tensor<1>),
+        [stride, padding]: [usize; 2],
+        transposed: bool,
+        [scale, shift]: [Tensor<1>; 2],
+    ) -> Self {
+        let fused = self.layout.and_then(|layout| {
+            Convolution::new(layout, &weight, &bias, [stride, padding], transposed)?
+                .apply_relu_affine(&self.tensor, (&weight, &bias), [&scale, &shift])
+        });
+        if let Some(maps) = fused {
+            return maps;
+        }
+        let maps = if transposed {
+            self.conv_transpose2d(weight, bias, stride, padding)
+        } else {
+            self.conv2d(weight, bias, stride, padding)
+        };
+        maps.relu_affine(scale, shift, false)
+    }
+
     /// ReLU, then batch normalisation by the statistics of the batch, then (`pool`) 2×2 average pooling.
     pub fn relu_batch_norm(
         self,

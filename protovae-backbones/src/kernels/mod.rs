@@ -19,6 +19,7 @@ mod maps;
 mod multiply;
 mod normalisation;
 mod normalise;
+mod operations;
 mod panel;
 mod pool;
 mod primitive;
@@ -29,6 +30,8 @@ mod tests;
 mod vector;
 
 pub use maps::{Maps, NormalisedMaps};
+pub use operations::operations;
+pub use pool::release_memory;
 
 /// Convolution of `[N, I, H, W]` with weight `[O, I, k, k]` and bias `[O]`.
 pub fn conv2d(

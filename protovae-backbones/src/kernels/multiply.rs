@@ -19,17 +19,27 @@ pub const fn product_columns<V: Vector>() -> usize {
     if V::WIDE { 6 } else { 3 }
 }
 
+/// What is done with a sum before it is stored: nothing, or ReLU, scale and shift of its channel.
+#[derive(Clone, Copy, Debug)]
+pub enum Finish {
+    /// Nothing.
+    Plain,
+    /// ReLU, then a scale and a shift for each of the tile's channels.
+    ReluAffine(*const f32, *const f32),
+}
+
 /// `out[m][image] = start[m] + Σ_link Σ_k weights[tap][k][m] · source[pixel][k][image]` for `M` channels of one pixel and
 /// `N` vectors of images.
 ///
 /// # Safety
 /// `source` holds `channels · N` vectors for each pixel that a link names, `weights` `channels · M` values for each tap,
-/// `start` holds `M` values and `out` `M · N` vectors.
+/// `start` and the vectors of `finish` hold `M` values and `out` `M · N` vectors.
 #[inline(always)]
 unsafe fn sum_tile<V: Vector, const M: usize, const N: usize>(
     links: &[Link],
     weights: *const f32,
     start: *const f32,
+    finish: Finish,
     source: *const f32,
     channels: usize,
     out: *mut f32,
@@ -58,6 +68,14 @@ unsafe fn sum_tile<V: Vector, const M: usize, const N: usize>(
                 weight = weight.add(M);
             }
         }
+        if let Finish::ReluAffine(scale, shift) = finish {
+            for m in 0..M {
+                let (scale, shift) = (V::splat(*scale.add(m)), V::splat(*shift.add(m)));
+                for n in 0..N {
+                    sums[m][n] = shift.add_product(sums[m][n].relu(), scale);
+                }
+            }
+        }
         for m in 0..M {
             for n in 0..N {
                 sums[m][n].store(out.add((m * N + n) * V::LANES));
@@ -77,6 +95,7 @@ pub unsafe fn sum<V: Vector>(
     links: &[Link],
     weights: *const f32,
     start: *const f32,
+    finish: Finish,
     source: *const f32,
     channels: usize,
     out: *mut f32,
@@ -87,11 +106,11 @@ pub unsafe fn sum<V: Vector>(
                 $(
                     // SAFETY: passed on from the caller.
                     ($count, true) if $count <= V::ROWS => unsafe {
-                        sum_tile::<V, $count, 1>(links, weights, start, source, channels, out);
+                        sum_tile::<V, $count, 1>(links, weights, start, finish, source, channels, out);
                     },
                     // SAFETY: passed on from the caller.
                     ($count, false) if $count <= V::ROWS => unsafe {
-                        sum_tile::<V, $count, VECTORS>(links, weights, start, source, channels, out);
+                        sum_tile::<V, $count, VECTORS>(links, weights, start, finish, source, channels, out);
                     },
                 )*
                 _ => unreachable!("a tile has at most {} rows", V::ROWS),

@@ -29,7 +29,13 @@ pub fn pack(
     if column_step == 1 {
         for (inner, row) in panel.chunks_exact_mut(width).enumerate() {
             let (filled, rest) = row.split_at_mut(count);
-            filled.copy_from_slice(&values[inner * inner_step + first..][..count]);
+            let values = &values[inner * inner_step + first..][..count];
+            // In pieces of known size, which need no call.
+            let (pieces, places) = (values.as_chunks::<8>(), filled.as_chunks_mut::<8>());
+            for (place, piece) in places.0.iter_mut().zip(pieces.0) {
+                *place = *piece;
+            }
+            places.1.copy_from_slice(pieces.1);
             rest.fill(0.0);
         }
         return;

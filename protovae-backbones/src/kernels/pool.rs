@@ -62,6 +62,12 @@ impl Pool {
     }
 }
 
+/// Gives the memory that the kernels keep for their next results back to the system.
+pub fn release_memory() {
+    let blocks = with_pool(std::mem::take);
+    drop(blocks);
+}
+
 /// A block in use, which goes back when it is dropped.
 struct Block(Vec<Line>);
 

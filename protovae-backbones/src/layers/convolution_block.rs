@@ -49,6 +49,15 @@ impl ConvBlock {
 
     /// [`forward`](Self::forward) on maps as the layers hand them to each other.
     pub fn forward_maps(&self, input: Maps) -> Maps {
+        if !self.pool && !self.normalization.trains_on(&input) {
+            let Conv2d {
+                stride, padding, ..
+            } = self.convolution;
+            let (weight, bias) = (self.convolution.weight.val(), self.convolution.bias.val());
+            let (scale, shift) = self.normalization.scale_and_shift();
+            let geometry = [stride, padding];
+            return input.convolution_relu_affine((weight, bias), geometry, false, [scale, shift]);
+        }
         let maps = self.convolution.forward_maps(input);
         self.normalization.maps_after_relu(maps, self.pool)
     }

@@ -33,6 +33,15 @@ impl TransposeBlock {
 
     /// [`forward`](Self::forward) on maps as the layers hand them to each other.
     pub fn forward_maps(&self, input: Maps) -> Maps {
+        if !self.normalization.trains_on(&input) {
+            let ConvTranspose2d {
+                stride, padding, ..
+            } = self.convolution;
+            let (weight, bias) = (self.convolution.weight.val(), self.convolution.bias.val());
+            let (scale, shift) = self.normalization.scale_and_shift();
+            let geometry = [stride, padding];
+            return input.convolution_relu_affine((weight, bias), geometry, true, [scale, shift]);
+        }
         let maps = self.convolution.forward_maps(input);
         self.normalization.maps_after_relu(maps, false)
     }

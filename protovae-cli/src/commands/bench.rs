@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use burn::module::Module;
 use burn::tensor::{Device, Distribution, Tensor};
+use protovae_backbones::kernels::{linear, operations, release_memory};
 use protovae_core::ImageShape;
 use protovae_core::device::on_workers;
 use protovae_core::model::{BoxModel, Mode, ModelSpec};
@@ -46,17 +47,19 @@ pub fn run(arguments: &BenchArgs, voice: Voice) -> Result<()> {
         peak / 1e9
     ))?;
     voice.line(format!(
-        "{:<24} {:>5} {:>14} {:>14} {:>10}",
-        "preset", "batch", "train img/s", "eval img/s", "peak MiB"
+        "{:<24} {:>5} {:>12} {:>8} {:>12} {:>8} {:>9}",
+        "preset", "batch", "train img/s", "of peak", "eval img/s", "of peak", "peak MiB"
     ))?;
     for preset in presets {
         let found = measure(&preset, arguments, &device)?;
         voice.line(format!(
-            "{:<24} {:>5} {:>14.1} {:>14.1} {:>10}",
+            "{:<24} {:>5} {:>12.1} {:>8} {:>12.1} {:>8} {:>9}",
             preset.name,
             found.batch_size,
             found.train.median,
+            share(found.train.share(peak)),
             found.evaluation.median,
+            share(found.evaluation.share(peak)),
             found
                 .peak_mib
                 .map_or("-".to_string(), |mib| mib.to_string()),
@@ -66,15 +69,23 @@ pub fn run(arguments: &BenchArgs, voice: Voice) -> Result<()> {
     Ok(())
 }
 
+/// A share as text.
+fn share(value: Option<f64>) -> String {
+    value.map_or("-".to_string(), |value| format!("{:.0} %", 100.0 * value))
+}
+
 /// Images a second.
 struct Rate {
     median: f64,
     best: f64,
+    /// Floating-point operations an image, as far as the kernels count them.
+    operations: f64,
 }
 
 impl Rate {
     /// Of `count` images a call of `work`.
     fn measure(count: usize, steps: usize, mut work: impl FnMut()) -> Self {
+        let before = operations();
         let mut seconds: Vec<f64> = (0..steps)
             .map(|_| {
                 let begun = Instant::now();
@@ -87,7 +98,13 @@ impl Rate {
         Self {
             median: count as f64 / at(steps / 2),
             best: count as f64 / at(0),
+            operations: (operations() - before) as f64 / (steps * count) as f64,
         }
+    }
+
+    /// The share of `peak` operations a second; none where the kernels of the CPU are not used.
+    fn share(&self, peak: f64) -> Option<f64> {
+        (self.operations > 0.0).then_some(self.median * self.operations / peak)
     }
 }
 
@@ -108,6 +125,10 @@ impl Found {
             "train_images_per_second_best": self.train.best,
             "evaluation_images_per_second": self.evaluation.median,
             "evaluation_images_per_second_best": self.evaluation.best,
+            "train_operations_per_image": self.train.operations,
+            "evaluation_operations_per_image": self.evaluation.operations,
+            "train_share_of_peak": self.train.share(peak),
+            "evaluation_share_of_peak": self.evaluation.share(peak),
             "peak_mib": self.peak_mib,
             "matrix_product_gflops": peak / 1e9,
         })
@@ -128,6 +149,7 @@ fn measure(preset: &presets::Preset, arguments: &BenchArgs, device: &Device) -> 
         ..config.training
     };
     training.check("training")?;
+    release_memory();
     reset_peak_memory();
     let autodiff = device.clone().autodiff();
     let mut init = Initializer::new(config.seed, &autodiff);
@@ -205,20 +227,21 @@ fn images(spec: &ModelSpec, count: usize, init: &mut Initializer) -> HostBatch {
     }
 }
 
-/// Floating-point operations a second of large matrix products.
+/// Floating-point operations a second of large matrix products, the fastest thing that the device does for a network.
 fn matrix_product_rate(device: &Device) -> f64 {
     let shape = [LIMIT_SIZE, LIMIT_SIZE];
     let random = || Tensor::<2>::random(shape, Distribution::Uniform(-1.0, 1.0), device);
     let (a, b) = (random(), random());
+    let zeros = Tensor::<1>::zeros([LIMIT_SIZE], device);
     let product = || {
         on_workers(device, || {
-            std::hint::black_box(a.clone().matmul(b.clone()));
+            std::hint::black_box(linear(a.clone(), b.clone(), zeros.clone()));
         });
         wait(device);
     };
     product();
-    let rate = Rate::measure(1, 15, product);
-    2.0 * (LIMIT_SIZE as f64).powi(3) * rate.median
+    let rate = Rate::measure(1, 25, product);
+    2.0 * (LIMIT_SIZE as f64).powi(3) * rate.best
 }
 
 /// Forgets the highest memory use so far, where the system can (Linux).
