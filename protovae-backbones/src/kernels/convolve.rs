@@ -179,7 +179,7 @@ fn convolve(
     unsafe {
         filled(to.values(), |out: Shared| {
             let tasks = to.blocks() * chunks * groups;
-            (0..tasks).into_par_iter().for_each(|task| {
+            (0..tasks).into_par_iter().with_max_len(1).for_each(|task| {
                 let (block, chunk, group) = (
                     task / (chunks * groups),
                     task / groups % chunks,

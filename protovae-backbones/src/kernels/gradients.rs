@@ -217,25 +217,29 @@ pub fn weight_gradient(
         .div_ceil(parts)
         .min(geometry.small.div_ceil(PRODUCT_ROWS));
     let run = |sums: Shared| {
-        (0..parts * slices).into_par_iter().for_each(|task| {
-            let (part, slice) = (task / slices, task % slices);
-            let channels = slice * geometry.small / slices..(slice + 1) * geometry.small / slices;
-            let row = geometry.big * geometry.square();
-            // SAFETY: every part has its own sums, and of those every slice its own channels.
-            unsafe {
-                let sums = sums.at(part * weights);
-                std::ptr::write_bytes(sums.add(channels.start * row), 0, channels.len() * row);
-                dispatch(Part {
-                    geometry,
-                    layouts,
-                    small,
-                    big,
-                    rows: part * units / parts..(part + 1) * units / parts,
-                    channels,
-                    sums,
-                });
-            }
-        });
+        (0..parts * slices)
+            .into_par_iter()
+            .with_max_len(1)
+            .for_each(|task| {
+                let (part, slice) = (task / slices, task % slices);
+                let channels =
+                    slice * geometry.small / slices..(slice + 1) * geometry.small / slices;
+                let row = geometry.big * geometry.square();
+                // SAFETY: every part has its own sums, and of those every slice its own channels.
+                unsafe {
+                    let sums = sums.at(part * weights);
+                    std::ptr::write_bytes(sums.add(channels.start * row), 0, channels.len() * row);
+                    dispatch(Part {
+                        geometry,
+                        layouts,
+                        small,
+                        big,
+                        rows: part * units / parts..(part + 1) * units / parts,
+                        channels,
+                        sums,
+                    });
+                }
+            });
     };
     if parts == 1 {
         // SAFETY: the slices cover all weights, and zeros are written first.

@@ -118,6 +118,7 @@ impl Layout {
         let groups = self.size[0].div_ceil(rows);
         (0..self.blocks() * groups)
             .into_par_iter()
+            .with_max_len(1)
             .map(|task| {
                 let first = task % groups * rows;
                 work(task / groups, first..(first + rows).min(self.size[0]))
@@ -194,19 +195,22 @@ pub unsafe fn into_images(layout: &Layout, blocks: &[f32], to: Shared) {
 pub unsafe fn rearrange(layout: &Layout, from: &[f32], to: Shared, forth: bool) {
     assert!(from.len() == layout.values());
     let (pixels, channels, lanes) = (layout.pixels(), layout.channels, layout.lanes);
-    (0..layout.blocks()).into_par_iter().for_each(|block| {
-        let base = block * layout.block();
-        for pixel in 0..pixels {
-            for channel in 0..channels {
-                let maps = base + (pixel * channels + channel) * lanes;
-                let flat = base + (channel * pixels + pixel) * lanes;
-                let (source, target) = if forth { (flat, maps) } else { (maps, flat) };
-                // SAFETY: this block's own values, each written once.
-                unsafe {
-                    let from = from[source..][..lanes].as_ptr();
-                    std::ptr::copy_nonoverlapping(from, to.at(target), lanes);
+    (0..layout.blocks())
+        .into_par_iter()
+        .with_max_len(1)
+        .for_each(|block| {
+            let base = block * layout.block();
+            for pixel in 0..pixels {
+                for channel in 0..channels {
+                    let maps = base + (pixel * channels + channel) * lanes;
+                    let flat = base + (channel * pixels + pixel) * lanes;
+                    let (source, target) = if forth { (flat, maps) } else { (maps, flat) };
+                    // SAFETY: this block's own values, each written once.
+                    unsafe {
+                        let from = from[source..][..lanes].as_ptr();
+                        std::ptr::copy_nonoverlapping(from, to.at(target), lanes);
+                    }
                 }
             }
-        }
-    });
+        });
 }

@@ -66,30 +66,33 @@ fn multiply(
     // SAFETY: the tasks cover the result, and each writes all of its rows and columns.
     unsafe {
         filled(rows * columns, |out| {
-            (0..panels * groups).into_par_iter().for_each(|task| {
-                let (index, group) = (task / groups, task % groups);
-                let first = index * width;
-                let count = width.min(columns - first);
-                let rows = group * rows / groups..(group + 1) * rows / groups;
-                let mut starts = [0.0; 32];
-                if !start.is_empty() {
-                    starts[..count].copy_from_slice(&start[first..][..count]);
-                }
-                with_sums(inner * width, |values| {
-                    let steps = [right.row, right.column];
-                    panel::pack(right.values, steps, first, count, values);
-                    dispatch(PanelProduct {
-                        left: &left.values[rows.start * left.row..],
-                        steps: [left.row, left.column],
-                        rows: rows.len(),
-                        panel: values,
-                        start: &starts,
-                        columns: count,
-                        out: out.at(rows.start * columns + first),
-                        out_row: columns,
+            (0..panels * groups)
+                .into_par_iter()
+                .with_max_len(1)
+                .for_each(|task| {
+                    let (index, group) = (task / groups, task % groups);
+                    let first = index * width;
+                    let count = width.min(columns - first);
+                    let rows = group * rows / groups..(group + 1) * rows / groups;
+                    let mut starts = [0.0; 32];
+                    if !start.is_empty() {
+                        starts[..count].copy_from_slice(&start[first..][..count]);
+                    }
+                    with_sums(inner * width, |values| {
+                        let steps = [right.row, right.column];
+                        panel::pack(right.values, steps, first, count, values);
+                        dispatch(PanelProduct {
+                            left: &left.values[rows.start * left.row..],
+                            steps: [left.row, left.column],
+                            rows: rows.len(),
+                            panel: values,
+                            start: &starts,
+                            columns: count,
+                            out: out.at(rows.start * columns + first),
+                            out_row: columns,
+                        });
                     });
                 });
-            });
         })
     }
 }
