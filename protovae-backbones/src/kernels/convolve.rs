@@ -171,7 +171,7 @@ fn convolve(
     assert!(finish.is_none_or(|factors| factors.iter().all(|values| values.len() == channels)));
     assert!(source.len() == from.values() && start.len() == to.channels);
     assert!(packed.tiles.last().map(|tile| tile.0 + tile.1) == Some(to.channels));
-    assert!(packed.taps % from.channels == 0 && from.lanes == to.lanes);
+    assert!(packed.taps.is_multiple_of(from.channels) && from.lanes == to.lanes);
     let rows = (CACHED / from.row().max(to.row())).clamp(1, to.size[0]);
     let chunks = to.size[0].div_ceil(rows);
     let groups = TASKS.div_ceil(to.blocks() * chunks).min(packed.tiles.len());

@@ -174,6 +174,7 @@ impl Maps {
     }
 
     /// What a kernel makes of these maps; or the maps as images, if it does not do it.
+    #[allow(clippy::result_large_err)] // The other outcome, not an error that is passed up.
     fn by_kernel<T>(
         self,
         kernel: impl FnOnce(&Tensor<4>, Layout) -> Option<T>,
