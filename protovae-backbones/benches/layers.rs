@@ -1,7 +1,7 @@
 //! Every layer of the MNIST and CIFAR-10 networks at batch 128: forward, and forward + backward, by the kernels and by burn's
 //! own operations.
 //!
-//! `cargo bench -p protovae-backbones --bench layers -- mnist` for some of them. Both ways are timed in turn within a group,
+//! `cargo bench --workspace --bench layers -- mnist` for some of them. Both ways are timed in turn within a group,
 //! so that ratios hold on a busy machine too. The backward pass of the kernels includes one conversion of its gradient into
 //! the layout of the kernels, which a network does once for all its layers.
 

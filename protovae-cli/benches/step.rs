@@ -1,6 +1,6 @@
 //! A whole training step and a whole evaluation step of every network, as `protovae bench` takes them.
 //!
-//! `cargo bench -p protovae-cli --bench step -- mnist` for some of them.
+//! `cargo bench --workspace --bench step -- mnist` for some of them.
 
 // criterion's macro makes public functions.
 #![allow(missing_docs)]
