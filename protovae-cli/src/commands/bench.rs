@@ -9,11 +9,11 @@ use protovae_core::ImageShape;
 use protovae_core::device::on_workers;
 use protovae_core::model::{BoxModel, Mode, ModelSpec};
 use protovae_core::random::Initializer;
-use protovae_core::train::{Batch, HostBatch, Learner, TrainingConfig};
+use protovae_core::train::{Batch, HostBatch, Learner};
 use serde_json::{Value, json};
 
 use crate::args::{BenchArgs, ConfigSource};
-use crate::config;
+use crate::config::{self, RunConfig};
 use crate::error::{CliError, Result};
 use crate::output::Voice;
 use crate::{presets, session};
@@ -34,10 +34,10 @@ pub fn run(arguments: &BenchArgs, voice: Voice) -> Result<()> {
     } else {
         arguments.preset.clone()
     };
-    // Every name is checked before minutes go by.
-    let presets: Vec<presets::Preset> = names
+    // Every name and setting is checked before minutes go by.
+    let prepared: Vec<Prepared> = names
         .iter()
-        .map(|name| presets::find(name))
+        .map(|name| Prepared::new(name, arguments))
         .collect::<Result<_>>()?;
     let peak = matrix_product_rate(&device);
     voice.line(format!(
@@ -50,8 +50,9 @@ pub fn run(arguments: &BenchArgs, voice: Voice) -> Result<()> {
         "{:<24} {:>5} {:>12} {:>8} {:>12} {:>8} {:>9}",
         "preset", "batch", "train img/s", "of peak", "eval img/s", "of peak", "peak MiB"
     ))?;
-    for preset in presets {
-        let found = measure(&preset, arguments, &device)?;
+    for prepared in prepared {
+        let preset = prepared.preset.clone();
+        let found = measure(prepared, arguments, &device)?;
         voice.line(format!(
             "{:<24} {:>5} {:>12.1} {:>8} {:>12.1} {:>8} {:>9}",
             preset.name,
@@ -135,20 +136,32 @@ impl Found {
     }
 }
 
-fn measure(preset: &presets::Preset, arguments: &BenchArgs, device: &Device) -> Result<Found> {
-    let source = ConfigSource {
-        preset: Some(preset.name.clone()),
-        set: arguments.set.clone(),
-        ..ConfigSource::default()
-    };
-    let config = config::load(&source)?.config;
-    let spec = preset.spec;
-    let batch_size = arguments.batch.unwrap_or(config.training.batch_size);
-    let training = TrainingConfig {
-        batch_size,
-        ..config.training
-    };
-    training.check("training")?;
+/// A preset and its configuration with the command line's overrides.
+struct Prepared {
+    preset: presets::Preset,
+    config: RunConfig,
+}
+
+impl Prepared {
+    fn new(name: &str, arguments: &BenchArgs) -> Result<Self> {
+        let preset = presets::find(name)?;
+        let source = ConfigSource {
+            preset: Some(preset.name.clone()),
+            set: arguments.set.clone(),
+            ..ConfigSource::default()
+        };
+        let mut config = config::load(&source)?.config;
+        if let Some(batch_size) = arguments.batch {
+            config.training.batch_size = batch_size;
+        }
+        config.training.check("training")?;
+        Ok(Self { preset, config })
+    }
+}
+
+fn measure(prepared: Prepared, arguments: &BenchArgs, device: &Device) -> Result<Found> {
+    let Prepared { preset, config } = prepared;
+    let (spec, batch_size) = (preset.spec, config.training.batch_size);
     release_memory();
     reset_peak_memory();
     let autodiff = device.clone().autodiff();
@@ -167,7 +180,7 @@ fn measure(preset: &presets::Preset, arguments: &BenchArgs, device: &Device) -> 
     };
 
     let on_device = batch(&autodiff)?;
-    let mut learner = Some(Learner::new(model, &training));
+    let mut learner = Some(Learner::new(model, &config.training));
     let mut step = || {
         learner = learner.take().map(|learner| learner.step(&on_device));
         wait(&autodiff);
