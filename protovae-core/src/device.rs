@@ -5,6 +5,9 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
@@ -24,9 +27,50 @@ use crate::error::{Error, Result};
 /// ```
 pub fn on_workers<T: Send>(device: &Device, work: impl FnOnce() -> T + Send) -> T {
     if device.clone().without_autodiff() == Device::flex() {
-        rayon::scope(|_| work())
+        rayon::scope(|scope| {
+            let finished = Arc::new(AtomicBool::new(false));
+            keep_awake(scope, &finished);
+            let _finished = Finished(finished);
+            work()
+        })
     } else {
         work()
+    }
+}
+
+/// How long a thread without work stays awake. Between a step's loops lie some ten microseconds each, in which rayon would send
+/// its threads to sleep; waking them again costs as much.
+const PATIENCE: Duration = Duration::from_millis(2);
+
+/// Has the other threads of the pool look for work until `finished`, or until there was none for [`PATIENCE`].
+///
+/// The limit is not for thrift alone. A thread may come here while it waits for another piece of work, which it cannot go on
+/// with before it leaves.
+fn keep_awake<'scope>(scope: &rayon::Scope<'scope>, finished: &Arc<AtomicBool>) {
+    let (here, finished) = (rayon::current_thread_index(), finished.clone());
+    scope.spawn_broadcast(move |_, context| {
+        if Some(context.index()) == here {
+            return;
+        }
+        let mut latest = Instant::now();
+        while !finished.load(Ordering::Relaxed) {
+            if rayon::yield_now() == Some(rayon::Yield::Executed) {
+                latest = Instant::now();
+            } else if latest.elapsed() < PATIENCE {
+                std::thread::yield_now();
+            } else {
+                return;
+            }
+        }
+    });
+}
+
+/// Says so when it is dropped, also by a panic.
+struct Finished(Arc<AtomicBool>);
+
+impl Drop for Finished {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
     }
 }
 
@@ -247,6 +291,34 @@ mod tests {
             assert_eq!(text.parse::<DeviceName>().unwrap().to_string(), text);
         }
         assert_eq!("cuda".parse::<DeviceName>().unwrap(), DeviceName::Cuda(0));
+    }
+
+    /// More callers than threads, all with loops in loops: each waits for work under which others' may lie.
+    #[test]
+    fn many_callers_at_once_all_come_to_an_end() {
+        use rayon::prelude::*;
+        let device = Device::flex();
+        let sum = || -> u64 {
+            let inner = |from: u64| (from..from + 64).into_par_iter().sum::<u64>();
+            (0..64).into_par_iter().map(|block| inner(64 * block)).sum()
+        };
+        std::thread::scope(|scope| {
+            for _ in 0..16 {
+                scope.spawn(|| {
+                    for _ in 0..50 {
+                        let found = on_workers(&device, || on_workers(&device, sum) + sum());
+                        assert_eq!(found, 2 * (4095 * 4096 / 2));
+                    }
+                });
+            }
+        });
+    }
+
+    #[test]
+    fn a_panic_passes_through() {
+        let device = Device::flex();
+        let caught = std::panic::catch_unwind(|| on_workers(&device, || panic!("on purpose")));
+        assert!(caught.is_err());
     }
 
     #[test]

@@ -175,6 +175,11 @@ fn convolve(
     let rows = (CACHED / from.row().max(to.row())).clamp(1, to.size[0]);
     let chunks = to.size[0].div_ceil(rows);
     let groups = TASKS.div_ceil(to.blocks() * chunks).min(packed.tiles.len());
+    let rows_of = |chunk: usize| chunk * rows..((chunk + 1) * rows).min(to.size[0]);
+    let links: Vec<Links> = (0..chunks)
+        .into_par_iter()
+        .map(|chunk| links(rows_of(chunk)))
+        .collect();
     // SAFETY: the tasks cover the target, and each writes all of its own rows and channels.
     unsafe {
         filled(to.values(), |out: Shared| {
@@ -186,16 +191,15 @@ fn convolve(
                     task % groups,
                 );
                 let tiles = packed.tiles.len();
-                let rows = chunk * rows..((chunk + 1) * rows).min(to.size[0]);
                 dispatch(Rows {
-                    links: &links(rows.clone()),
+                    links: &links[chunk],
                     packed,
                     start,
                     finish,
                     source: &source[block * from.block()..][..from.block()],
                     channels: from.channels,
                     layout: to,
-                    rows,
+                    rows: rows_of(chunk),
                     tiles: group * tiles / groups..(group + 1) * tiles / groups,
                     out: out.at(block * to.block()),
                 });

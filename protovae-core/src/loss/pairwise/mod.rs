@@ -57,6 +57,15 @@ pub(super) fn own_class_pairs(
     })
 }
 
+/// `‖a_i − b_i‖²` for two matrices `[N, L]`, as `[N, 1]`; none if they are not `f32` on the CPU, or empty.
+pub(super) fn same_rows(a: &Tensor<2>, b: &Tensor<2>) -> Option<Tensor<2>> {
+    let shape = a.dims();
+    if shape != b.dims() {
+        return None;
+    }
+    apply(a, b, || Pairs::new((0..shape[0]).collect(), 1, shape))
+}
+
 /// `pairs` is asked for only once the tensors are known to be on the CPU: it may read others, for which a device would have to
 /// be waited for.
 fn apply(

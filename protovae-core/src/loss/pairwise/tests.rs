@@ -95,6 +95,23 @@ proptest! {
     }
 
     #[test]
+    fn same_rows_are_those_of_tensor_operations(samples in 1..40usize, width in 1..70usize) {
+        let (a, b) = (random([samples, width]), random([samples, width]));
+        let ours = results(|a, b: Tensor<2>| same_rows(&a, &b).unwrap(), &a, &b);
+        let stock = results(
+            |a, b: Tensor<2>| {
+                let difference = a - b;
+                (difference.clone() * difference).sum_dim(1)
+            },
+            &a,
+            &b,
+        );
+        for (ours, stock) in ours.iter().zip(&stock) {
+            close(ours, stock, 1e-5);
+        }
+    }
+
+    #[test]
     fn own_class_pairs_are_those_of_tensor_operations(
         labels in prop::collection::vec(0..5usize, 1..30), per_class in 1..12usize, width in 1..70usize,
     ) {
