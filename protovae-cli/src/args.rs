@@ -45,6 +45,8 @@ pub enum Command {
     Prototypes(PrototypesArgs),
     /// How fast this machine trains and evaluates: images a second for every preset.
     Bench(BenchArgs),
+    /// The data sets: what there are, get them, check them, look at them.
+    Data(DataArgs),
     /// Look at configurations and presets.
     Config(ConfigArgs),
     /// Print a completion script for a shell.
@@ -197,6 +199,66 @@ pub struct BenchArgs {
     /// Where to compute.
     #[command(flatten)]
     pub device: DeviceArgs,
+}
+
+/// `protovae data`.
+#[derive(Debug, Args)]
+pub struct DataArgs {
+    /// What to do with them.
+    #[command(subcommand)]
+    pub action: DataAction,
+}
+
+/// What to do with data sets.
+#[derive(Debug, Subcommand)]
+pub enum DataAction {
+    /// List the published sets: size, licence, where they come from.
+    List,
+    /// Get published sets: from their publishers, a mirror, or a folder. Nothing else in protovae touches the network.
+    Fetch {
+        /// The sets, as `data list` names them.
+        #[arg(required = true, value_name = "SET")]
+        sets: Vec<String>,
+        /// Take the files from this folder; touches no network.
+        #[arg(long, value_name = "DIR", conflicts_with = "mirror")]
+        from: Option<PathBuf>,
+        /// An address (http or https) that has the sets' files, tried before the publishers'.
+        #[arg(long, value_name = "URL")]
+        mirror: Option<String>,
+        /// Folder with the data sets; default the one where they are looked for.
+        #[arg(long, value_name = "DIR")]
+        data_dir: Option<PathBuf>,
+    },
+    /// Compare sets on this machine with what was published: counts, shape, classes, every pixel.
+    Verify {
+        /// The sets, as `data list` names them.
+        #[arg(required = true, value_name = "SET")]
+        sets: Vec<String>,
+        /// Folder with the data sets.
+        #[arg(long, value_name = "DIR")]
+        data_dir: Option<PathBuf>,
+    },
+    /// Count classes, measure pixels, and draw a contact sheet.
+    Stats {
+        /// The set: any that a configuration can name as data.type.
+        #[arg(value_name = "SET")]
+        set: String,
+        /// Override one key of it, such as data.path=FOLDER; may be repeated.
+        #[arg(long = "set", value_name = "KEY=VALUE")]
+        overrides: Vec<String>,
+        /// Which part of it.
+        #[arg(long, value_enum, default_value = "train")]
+        split: Split,
+        /// The contact sheet to write; default SET.png here.
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+        /// Images of each class on the contact sheet.
+        #[arg(long, value_name = "N", default_value_t = 12)]
+        columns: usize,
+        /// Folder with the data sets.
+        #[arg(long, value_name = "DIR")]
+        data_dir: Option<PathBuf>,
+    },
 }
 
 /// `protovae config`.

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use protovae_core::loss::CONVENTION_KEYS;
 use protovae_core::model::ModelConfig;
 use protovae_core::train::TrainingConfig;
-use protovae_data::DataConfig;
+use protovae_data::{AugmentationConfig, DataConfig};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -26,6 +27,9 @@ pub struct RunConfig {
     pub data_dir: Option<PathBuf>,
     /// The data set.
     pub data: Box<dyn DataConfig>,
+    /// How training images are changed at random; default not at all.
+    #[serde(default)]
+    pub augmentation: AugmentationConfig,
     /// The model.
     pub model: Box<dyn ModelConfig>,
     /// How it is trained.
@@ -53,8 +57,10 @@ pub fn load(source: &ConfigSource) -> Result<Named> {
     let mut name = None;
     let preset = match (&source.preset, &source.config) {
         (None, Some(_)) => None,
-        (preset, _) => Some(preset.as_deref().unwrap_or(DEFAULT_PRESET)),
+        (Some(preset), _) => Some(preset.clone()),
+        (None, None) => Some(preset_of_data(&source.set)?),
     };
+    let preset = preset.as_deref();
     let mut merged = Value::Object(Map::new());
     if let Some(preset) = preset {
         merged = presets::find(preset)?.config;
@@ -91,9 +97,46 @@ pub fn load(source: &ConfigSource) -> Result<Named> {
         );
     }
     Ok(Named {
-        config: parse(merged, &origins.join(" + "))?,
+        config: parse_run(merged, &origins.join(" + "))?,
         name: name.unwrap_or_else(|| "run".to_string()),
     })
+}
+
+/// The preset for `--set data.type=NAME`, if there is one of that name; else the default one.
+fn preset_of_data(assignments: &[String]) -> Result<String> {
+    let mut chosen = DEFAULT_PRESET.to_string();
+    for assignment in assignments {
+        let Value::Object(map) = parse_assignment(assignment)? else {
+            continue;
+        };
+        let named = map.get("data").and_then(|data| data["type"].as_str());
+        if let Some(name) = named.filter(|name| presets::find(name).is_ok()) {
+            chosen = name.to_string();
+        }
+    }
+    Ok(chosen)
+}
+
+/// The configuration of a data set of some type, with overrides such as `data.path=FOLDER`.
+///
+/// # Errors
+/// [`CliError::Config`] naming the key and the nearest right name.
+pub fn data(kind: &str, assignments: &[String]) -> Result<Box<dyn DataConfig>> {
+    let mut merged = serde_json::json!({"data": {"type": kind}});
+    let mut origins = vec![format!("data set {kind}")];
+    for assignment in assignments {
+        overlay(&mut merged, parse_assignment(assignment)?);
+        origins.push(format!("--set {assignment}"));
+    }
+    let only: OnlyData = parse(merged, &origins.join(" + "))?;
+    Ok(only.data)
+}
+
+/// A configuration of which nothing but the data matters.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct OnlyData {
+    data: Box<dyn DataConfig>,
 }
 
 /// Reads a complete configuration, such as the `config.json` of a run.
@@ -101,7 +144,7 @@ pub fn load(source: &ConfigSource) -> Result<Named> {
 /// # Errors
 /// [`CliError::Read`], [`CliError::Config`].
 pub fn load_file(path: &Path) -> Result<RunConfig> {
-    parse(read_json(path)?, &path.display().to_string())
+    parse_run(read_json(path)?, &path.display().to_string())
 }
 
 fn read_json(path: &Path) -> Result<Value> {
@@ -178,19 +221,22 @@ fn overlay(below: &mut Value, above: Value) {
     }
 }
 
-fn parse(value: Value, origin: &str) -> Result<RunConfig> {
-    let config: RunConfig =
-        serde_path_to_error::deserialize(&value).map_err(|error| CliError::Config {
-            origin: origin.to_string(),
-            message: diagnose::explain(
-                &value,
-                &error.path().to_string(),
-                &error.inner().to_string(),
-                |other| Some(RunConfig::deserialize(other).err()?.to_string()),
-            ),
-        })?;
+fn parse_run(value: Value, origin: &str) -> Result<RunConfig> {
+    let config: RunConfig = parse(value, origin)?;
     config.training.check("training")?;
     Ok(config)
+}
+
+fn parse<T: DeserializeOwned>(value: Value, origin: &str) -> Result<T> {
+    serde_path_to_error::deserialize(&value).map_err(|error| CliError::Config {
+        origin: origin.to_string(),
+        message: diagnose::explain(
+            &value,
+            &error.path().to_string(),
+            &error.inner().to_string(),
+            |other| Some(T::deserialize(other).err()?.to_string()),
+        ),
+    })
 }
 
 impl RunConfig {

@@ -21,7 +21,7 @@ pub enum CliError {
     #[error(transparent)]
     Core(#[from] protovae_core::Error),
     /// The data cannot be read: exit code 1.
-    #[error(transparent)]
+    #[error("{}{}", _0, how_to_get(_0))]
     Data(#[from] protovae_data::DataError),
     /// A picture cannot be made: exit code 1.
     #[error(transparent)]
@@ -37,6 +37,14 @@ pub enum CliError {
     /// Standard output went away: exit code 1, said to nobody.
     #[error("cannot write to standard output: {0}")]
     Output(#[from] std::io::Error),
+    /// Data sets are not, or not shown to be, what was published; how was reported. Exit code 1.
+    #[error("{failed} of {all} sets are not the published ones, or not shown to be")]
+    Unverified {
+        /// How many.
+        failed: usize,
+        /// How many there were.
+        all: usize,
+    },
     /// Some of several inputs failed; each was reported when it did. Exit code 1.
     #[error("{failed} of {all} images could not be read")]
     Some {
@@ -57,6 +65,16 @@ impl CliError {
             Self::Data(protovae_data::DataError::Setting { .. }) => 2,
             _ => 1,
         }
+    }
+}
+
+/// The command that gets the files of a published set.
+fn how_to_get(error: &protovae_data::DataError) -> String {
+    match error {
+        protovae_data::DataError::NotFound { set, .. } if protovae_data::published(set).is_ok() => {
+            format!("; `protovae data fetch {set}` gets them")
+        }
+        _ => String::new(),
     }
 }
 

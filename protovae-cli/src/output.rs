@@ -57,6 +57,63 @@ pub fn print_error(error: &dyn std::fmt::Display) {
     let _ = writeln!(std::io::stderr().lock(), "error: {error}");
 }
 
+/// Shows the transfer of files: on a terminal as a bar, elsewhere as lines.
+#[derive(Debug)]
+pub struct Transfer {
+    voice: Voice,
+    bar: Option<ProgressBar>,
+    file: String,
+}
+
+impl Transfer {
+    /// A display in that voice.
+    pub fn new(voice: Voice) -> Self {
+        let bar = (!voice.quiet && std::io::stderr().is_terminal()).then(|| {
+            let bar = ProgressBar::new(0);
+            let style = "{prefix} {bar:30} {bytes}/{total_bytes}, {bytes_per_sec}, {eta} left";
+            if let Ok(style) = ProgressStyle::with_template(style) {
+                bar.set_style(style);
+            }
+            bar
+        });
+        Self {
+            voice,
+            bar,
+            file: String::new(),
+        }
+    }
+
+    /// So many bytes of a file are done.
+    pub fn at(&mut self, file: &str, done: u64, length: u64) {
+        let another = self.file != file;
+        if another {
+            self.file = file.to_string();
+        }
+        if let Some(bar) = &self.bar {
+            bar.set_length(length);
+            bar.set_position(done);
+            if another {
+                bar.set_prefix(self.file.clone());
+            }
+        }
+    }
+
+    /// Something worth a line.
+    pub fn say(&self, text: &str) {
+        match &self.bar {
+            Some(bar) => bar.println(text),
+            None => self.voice.note(text),
+        }
+    }
+
+    /// Removes the bar.
+    pub fn finish(&self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}
+
 /// Shows training on a terminal as a bar, elsewhere as one line an epoch.
 #[derive(Debug)]
 pub struct Progress {

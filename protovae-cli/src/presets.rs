@@ -1,6 +1,7 @@
 //! Named configurations: the paper's settings for its data sets, the black box, and the embedded set.
 
 use protovae_backbones::networks::Network;
+use protovae_core::ImageShape;
 use protovae_core::model::ModelSpec;
 use serde_json::{Value, json};
 
@@ -44,6 +45,18 @@ fn decoder(network: Network) -> Value {
     serde_json::to_value(network.decoder()).unwrap_or_default()
 }
 
+/// The paper changes CIFAR-10's training images and no others. It names the changes of colour but no strengths; these are ours.
+fn augmentation(network: Network) -> Value {
+    match network {
+        Network::Cifar10 => json!({
+            "crop_padding": 2,
+            "jitter": {"brightness": 0.2, "contrast": 0.2, "saturation": 0.2, "hue": 0.05},
+            "flip": 0.5,
+        }),
+        _ => json!({}),
+    }
+}
+
 fn protovae(network: Network) -> Preset {
     let (epochs, _, batch_size) = settings(network);
     Preset {
@@ -52,6 +65,7 @@ fn protovae(network: Network) -> Preset {
         spec: spec(network),
         config: json!({
             "data": {"type": network.name()},
+            "augmentation": augmentation(network),
             "model": {
                 "type": "protovae",
                 "latent_dimensions": network.latent_dimensions(),
@@ -73,6 +87,7 @@ fn black_box(network: Network) -> Preset {
         spec: spec(network),
         config: json!({
             "data": {"type": network.name()},
+            "augmentation": augmentation(network),
             "model": {
                 "type": "black-box",
                 "latent_dimensions": network.latent_dimensions(),
@@ -108,10 +123,95 @@ fn mnist_5k() -> Preset {
     }
 }
 
+/// The released code in place of the paper: its losses, and CIFAR-10 without jitter, which that code has but without strengths.
+fn reference2022(network: Network) -> Preset {
+    let mut preset = protovae(network);
+    preset.name = format!("{}-reference2022", network.name());
+    preset.about = format!("ProtoVAE on {network} as the released code has it");
+    preset.config["model"]["loss"] = json!({"convention": "reference2022"});
+    if let Some(augmentation) = preset.config["augmentation"].as_object_mut() {
+        augmentation.remove("jitter");
+    }
+    preset
+}
+
+/// The recipes of an encoder that halves images once for each width, down to `start` rows and columns, and of a decoder that
+/// doubles as often.
+fn halvings(widths: &[usize], start: [usize; 2]) -> [Value; 2] {
+    let deepest = widths.last().copied().unwrap_or_default();
+    let stages: Vec<Value> = widths
+        .iter()
+        .rev()
+        .map(|width| width.div_ceil(2).max(32))
+        .flat_map(|width| [json!({"conv": width}), json!({"transpose": width})])
+        .collect();
+    [
+        json!({"type": "conv-pool", "widths": widths}),
+        json!({"type": "conv-transpose", "start": [deepest, start[0], start[1]], "stages": stages}),
+    ]
+}
+
+/// Faces, female or male (S6.10), by a small encoder in place of ResNet-18.
+fn celeba() -> Preset {
+    let [encoder, decoder] = halvings(&[32, 64, 128, 256, 256], [7, 7]);
+    Preset {
+        name: "celeba".to_string(),
+        about: "ProtoVAE on CelebA's faces, female or male (S6.10), with a small encoder"
+            .to_string(),
+        spec: ModelSpec {
+            image: ImageShape::new(3, 224, 224),
+            classes: 2,
+        },
+        config: json!({
+            "data": {"type": "celeba"},
+            "model": {
+                "type": "protovae",
+                "latent_dimensions": 512,
+                "prototypes_per_class": 20,
+                "encoder": encoder,
+                "decoder": decoder,
+                "head": {"type": "prototype"},
+                "loss": {"weights": {"orthonormality": 10.0}},
+            },
+            // Decoding a face takes milliseconds.
+            "training": {"epochs": 10, "batch_size": 32, "loader_threads": 2},
+        }),
+    }
+}
+
+/// Pictures of one's own, a folder a class. Such sets are small: see [`mnist_5k`] for the prototypes' beginnings.
+fn image_folder() -> Preset {
+    let [encoder, decoder] = halvings(&[32, 64, 128, 256], [4, 4]);
+    Preset {
+        name: "image-folder".to_string(),
+        about: "ProtoVAE on pictures of one's own, a folder a class: add --set data.path=FOLDER"
+            .to_string(),
+        spec: ModelSpec {
+            image: ImageShape::new(3, 64, 64),
+            classes: 2,
+        },
+        config: json!({
+            "data": {"type": "image-folder", "size": [64, 64]},
+            "augmentation": {"crop_padding": 4, "flip": 0.5},
+            "model": {
+                "type": "protovae",
+                "latent_dimensions": 256,
+                "prototypes_per_class": 5,
+                "encoder": encoder,
+                "decoder": decoder,
+                "head": {"type": "prototype", "deviation": 0.0625, "class_deviation": 0.5},
+            },
+            "training": {"epochs": 20, "batch_size": 32},
+        }),
+    }
+}
+
 /// All presets, the default first.
 pub fn all() -> Vec<Preset> {
     let mut presets = vec![mnist_5k()];
     presets.extend(Network::ALL.map(protovae));
+    presets.extend([celeba(), image_folder()]);
+    presets.extend(Network::ALL.map(reference2022));
     presets.extend(Network::ALL.map(black_box));
     presets
 }

@@ -75,6 +75,19 @@ pub fn model_spec(data: &DataSplits) -> ModelSpec {
     }
 }
 
+/// Training batches: shuffled and augmented by the run's seed.
+pub fn training_loader(config: &RunConfig, data: &DataSplits) -> Result<Loader> {
+    let training = &config.training;
+    let threads = training.loader_threads;
+    let loader = loader(&data.train, training.batch_size, threads, Some(config.seed))?;
+    Ok(loader.augmented(config.augmentation, config.seed)?)
+}
+
+/// Checks that the augmentation fits the images.
+pub fn check_augmentation(config: &RunConfig, data: &DataSplits) -> Result<()> {
+    Ok(config.augmentation.check(data.shape)?)
+}
+
 /// Batches of a data set, shuffled by `seed` if there is one.
 pub fn loader(
     dataset: &Arc<dyn Dataset>,

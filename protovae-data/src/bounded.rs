@@ -121,10 +121,12 @@ pub(crate) fn read_exactly(
 fn unpacking(source: std::io::Error, path: &Path) -> DataError {
     use std::io::ErrorKind::{InvalidData, InvalidInput, UnexpectedEof};
     match source.kind() {
-        UnexpectedEof => DataError::format(path, "its gzip stream ends too early; fetch it again"),
+        UnexpectedEof => {
+            DataError::format(path, "its compressed data end too early; fetch it again")
+        }
         InvalidData | InvalidInput => DataError::format(
             path,
-            format!("its gzip stream is damaged ({source}); fetch it again"),
+            format!("its compressed data are damaged ({source}); fetch it again"),
         ),
         _ => DataError::read(path, source),
     }

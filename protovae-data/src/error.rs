@@ -127,6 +127,35 @@ pub enum DataError {
         /// What is wrong with it.
         reason: String,
     },
+    /// The operating system refused to write a file or folder.
+    #[error("cannot write {}: {source}", path.display())]
+    Write {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the operating system said.
+        source: std::io::Error,
+    },
+    /// A file is not the published one.
+    #[error(
+        "{} has {found} where the published file has {expected}: it is damaged, a part, or another version; fetch it again",
+        path.display()
+    )]
+    Digest {
+        /// The file.
+        path: PathBuf,
+        /// The length or SHA-256 of the published file.
+        expected: String,
+        /// What was found.
+        found: String,
+    },
+    /// A file came from none of its addresses.
+    #[error("{}", fetch_message(file, failures))]
+    Fetch {
+        /// The file's name.
+        file: String,
+        /// Every address tried, each with why it failed.
+        failures: Vec<(String, String)>,
+    },
     /// A loader thread did not start or ended without delivering its batch.
     #[error("a loader thread failed: {reason}")]
     Worker {
@@ -145,6 +174,13 @@ impl DataError {
 
     pub(crate) fn read(path: impl Into<PathBuf>, source: std::io::Error) -> Self {
         Self::Read {
+            path: path.into(),
+            source,
+        }
+    }
+
+    pub(crate) fn write(path: impl Into<PathBuf>, source: std::io::Error) -> Self {
+        Self::Write {
             path: path.into(),
             source,
         }
@@ -177,5 +213,17 @@ fn missing_message(
          put them there, or name their folder with `path` in the data config, --data-dir or PROTOVAE_DATA",
         files.join("; "),
         folders.concat(),
+    )
+}
+
+fn fetch_message(file: &str, failures: &[(String, String)]) -> String {
+    let failures: Vec<String> = failures
+        .iter()
+        .map(|(address, reason)| format!("\n  {address}: {reason}"))
+        .collect();
+    format!(
+        "`{file}` could not be fetched.{}\n\
+         try again, which continues where this ended; or fetch the files by hand and name their folder with --from",
+        failures.concat(),
     )
 }

@@ -14,6 +14,9 @@ const FOLDERS_BY_SET: &[(&str, &[&str])] = &[
         &["fashion-mnist", "FashionMNIST/raw", "FashionMNIST"],
     ),
     ("cifar-10", &["cifar-10-batches-bin", "cifar-10"]),
+    ("svhn", &["svhn", "SVHN"]),
+    ("quickdraw", &["quickdraw", "quick_draw", "QuickDraw"]),
+    ("celeba", &["celeba", "CelebA"]),
 ];
 
 /// Two names closer than this (Jaro-Winkler, 1 = equal) are called similar.
@@ -38,6 +41,28 @@ impl DataSearch {
         Self {
             data_dir: Some(data_dir.into()),
         }
+    }
+
+    /// Where a fetched set belongs so that it is found again: the folder `set` in `data_dir`, or else in that of
+    /// `PROTOVAE_DATA`, or else in `$HOME/.cache/protovae/data`; none where there is no home folder either.
+    ///
+    /// ```
+    /// let search = protovae_data::DataSearch::in_folder("data");
+    /// assert_eq!(search.destination("mnist"), Some("data/mnist".into()));
+    /// ```
+    #[must_use]
+    pub fn destination(&self, set: &str) -> Option<PathBuf> {
+        let named = |root: &PathBuf| !root.as_os_str().is_empty();
+        self.data_dir
+            .clone()
+            .filter(named)
+            .or_else(|| {
+                env::var_os("PROTOVAE_DATA")
+                    .map(PathBuf::from)
+                    .filter(named)
+            })
+            .or_else(|| env::home_dir().map(|home| home.join(".cache/protovae/data")))
+            .map(|root| root.join(set))
     }
 
     /// The folders looked through for `set`, first to last.

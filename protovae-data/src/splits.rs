@@ -20,10 +20,14 @@ pub struct DataSplits {
     pub train: Arc<dyn Dataset>,
     /// The images to measure on.
     pub test: Arc<dyn Dataset>,
-    /// SHA-256 in hexadecimal over what a training run sees of the set, see [`DataSplits::from_memory`].
+    /// SHA-256 in hexadecimal over what a training run sees of the set, see [`DataSplits::from_memory`]
+    /// and [`DataSplits::from_pictures`].
     pub digest: String,
     /// The folder it was read from; none for an embedded set.
     pub folder: Option<PathBuf>,
+    /// What a user must know of the set before quoting figures: that it is a part of the official one, that the split is
+    /// not the publisher's, .. One sentence each.
+    pub notes: Vec<String>,
 }
 
 impl DataSplits {
@@ -43,39 +47,15 @@ impl DataSplits {
         test: InMemoryDataset,
     ) -> Result<Self, DataError> {
         let name = name.into();
-        let shape = train.shape();
-        if test.shape() != shape {
-            return Err(DataError::Setting {
-                key: "data",
-                reason: format!(
-                    "the training images of `{name}` are {shape}, its test images {}",
-                    test.shape()
-                ),
-            });
-        }
+        let shape = check(&name, &classes, &train, &test)?;
         let mut hash = Sha256::new();
         for number in [shape.channels, shape.height, shape.width] {
             update(&mut hash, number);
         }
-        for (split, set) in [("train", &train), ("test", &test)] {
-            if set.is_empty() {
-                return Err(DataError::Setting {
-                    key: "data",
-                    reason: format!("`{name}` has no {split} images"),
-                });
-            }
+        for set in [&train, &test] {
             update(&mut hash, set.len());
             for index in 0..set.len() {
-                let label = set.label(index)?;
-                if label >= classes.len() {
-                    return Err(DataError::LabelOutOfRange {
-                        path: PathBuf::from(format!("{name} ({split})")),
-                        index,
-                        label,
-                        classes: classes.len(),
-                    });
-                }
-                update(&mut hash, label);
+                update(&mut hash, set.label(index)?);
             }
             for index in 0..set.len() {
                 hash.update(set.bytes(index)?);
@@ -90,8 +70,76 @@ impl DataSplits {
             test: Arc::new(test),
             digest: digest.iter().map(|byte| format!("{byte:02x}")).collect(),
             folder: None,
+            notes: Vec::new(),
         })
     }
+
+    /// Joins two splits of any kind after checking that they fit each other and the classes. Reads every label, no image.
+    ///
+    /// `digest` stands for what a training run sees of the set: other images, labels or another order must give another
+    /// one. [`DataSplits::from_memory`] and [`DataSplits::from_pictures`] compute theirs.
+    ///
+    /// # Errors
+    /// As [`DataSplits::from_memory`].
+    pub fn from_datasets(
+        name: impl Into<String>,
+        classes: Vec<String>,
+        train: Arc<dyn Dataset>,
+        test: Arc<dyn Dataset>,
+        digest: String,
+    ) -> Result<Self, DataError> {
+        let name = name.into();
+        let shape = check(&name, &classes, &*train, &*test)?;
+        Ok(Self {
+            name,
+            classes,
+            shape,
+            train,
+            test,
+            digest,
+            folder: None,
+            notes: Vec::new(),
+        })
+    }
+}
+
+/// The shape of both splits, once they fit each other and the classes.
+pub(crate) fn check(
+    name: &str,
+    classes: &[String],
+    train: &dyn Dataset,
+    test: &dyn Dataset,
+) -> Result<ImageShape, DataError> {
+    let setting = |reason: String| {
+        Err(DataError::Setting {
+            key: "data",
+            reason,
+        })
+    };
+    let shape = train.shape();
+    if test.shape() != shape {
+        return setting(format!(
+            "the training images of `{name}` are {shape}, its test images {}",
+            test.shape()
+        ));
+    }
+    for (split, set) in [("train", train), ("test", test)] {
+        if set.is_empty() {
+            return setting(format!("`{name}` has no {split} images"));
+        }
+        for index in 0..set.len() {
+            let label = set.label(index)?;
+            if label >= classes.len() {
+                return Err(DataError::LabelOutOfRange {
+                    path: PathBuf::from(format!("{name} ({split})")),
+                    index,
+                    label,
+                    classes: classes.len(),
+                });
+            }
+        }
+    }
+    Ok(shape)
 }
 
 fn update(hash: &mut Sha256, number: usize) {

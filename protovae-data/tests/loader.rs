@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use protovae_data::{
-    DataError, Dataset, HostBatch, ImageShape, InMemoryDataset, Loader, LoaderConfig, Order,
-    permutation,
+    AugmentationConfig, ColorJitterConfig, DataError, Dataset, HostBatch, ImageShape,
+    InMemoryDataset, Loader, LoaderConfig, Order, permutation,
 };
 
 /// Image i is the two bytes of i; its label is i mod 7.
@@ -110,6 +110,83 @@ fn golden_permutations() {
         .map(|(position, index)| position * index)
         .sum();
     assert_eq!(sum, 249_380_404);
+}
+
+/// Images of 3×5×4 bytes that follow no pattern.
+fn colourful(len: usize) -> Arc<dyn Dataset> {
+    let shape = ImageShape::new(3, 5, 4);
+    let pixels = (0..len * shape.pixels()).map(|at| (at.wrapping_mul(2_654_435_761) >> 13) as u8);
+    Arc::new(InMemoryDataset::new(shape, pixels.collect(), vec![0; len]).unwrap())
+}
+
+fn everything() -> AugmentationConfig {
+    AugmentationConfig {
+        crop_padding: 2,
+        flip: 0.5,
+        jitter: Some(ColorJitterConfig {
+            brightness: 0.4,
+            contrast: 0.4,
+            saturation: 0.4,
+            hue: 0.1,
+        }),
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn augmentation_depends_on_seed_epoch_and_index_alone(
+        len in 1usize..120, batch_size in 1usize..40, threads in 0usize..5, prefetch in 1usize..4,
+        seed: u64, augmentation_seed: u64, epoch: u64, first in 0usize..10,
+    ) {
+        let set = colourful(len);
+        let loader = loader(Arc::clone(&set), batch_size, threads, prefetch, Order::Shuffled { seed })
+            .augmented(everything(), augmentation_seed)
+            .unwrap();
+        let batches = collect(&loader, epoch, first);
+        prop_assert_eq!(batches.len(), loader.batches().saturating_sub(first));
+        let mut expected = vec![0.0; set.shape().pixels()];
+        for batch in batches {
+            for (image, &index) in batch.images.chunks(expected.len()).zip(&batch.indices) {
+                set.image(index as usize, &mut expected).unwrap();
+                let draw = everything().draw(augmentation_seed, epoch, index);
+                draw.apply(&mut expected, set.shape()).unwrap();
+                prop_assert_eq!(image, &expected[..]);
+            }
+        }
+    }
+}
+
+#[test]
+fn every_epoch_looks_different_and_repeats_itself() {
+    let loader = |seed| {
+        loader(colourful(40), 40, 1, 1, Order::Sequential)
+            .augmented(everything(), seed)
+            .unwrap()
+    };
+    let first = collect(&loader(3), 0, 0);
+    assert_eq!(collect(&loader(3), 0, 0), first);
+    for other in [collect(&loader(3), 1, 0), collect(&loader(4), 0, 0)] {
+        let pairs = first[0].images.chunks(60).zip(other[0].images.chunks(60));
+        assert_eq!(pairs.filter(|(one, other)| one == other).count(), 0);
+    }
+}
+
+#[test]
+fn augmentation_must_fit_the_images() {
+    let plain = loader(colourful(2), 2, 0, 1, Order::Sequential);
+    let too_far = AugmentationConfig {
+        crop_padding: 4,
+        ..everything()
+    };
+    assert!(plain.clone().augmented(too_far, 0).is_err());
+    // The strengths of nothing change nothing, to the bit.
+    let nothing = plain
+        .clone()
+        .augmented(AugmentationConfig::default(), 0)
+        .unwrap();
+    assert_eq!(collect(&nothing, 0, 0), collect(&plain, 0, 0));
 }
 
 #[test]

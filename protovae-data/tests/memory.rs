@@ -1,6 +1,8 @@
 //! Sets in memory, their views and splits.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+use std::sync::Arc;
+
 use protovae_data::{DataSplits, Dataset, ImageShape, InMemoryDataset};
 
 fn labels(set: &dyn Dataset) -> Vec<usize> {
@@ -42,4 +44,36 @@ fn sets_in_memory_check_their_input() {
         (again.label(0).unwrap(), again.bytes(0).unwrap()),
         (5, &[0, 1, 2, 3][..])
     );
+}
+
+#[test]
+fn splits_of_any_kind_are_checked_alike() {
+    let set = |width, label| -> Arc<dyn Dataset> {
+        let shape = ImageShape::new(1, 1, width);
+        Arc::new(InMemoryDataset::new(shape, vec![0; width], vec![label]).unwrap())
+    };
+    let join = |train, test| {
+        let classes = vec!["a".to_string(), "b".to_string()];
+        DataSplits::from_datasets("x", classes, train, test, "digest".to_string())
+    };
+    let splits = join(set(2, 0), set(2, 1)).unwrap();
+    assert_eq!(
+        (splits.digest.as_str(), splits.shape),
+        ("digest", ImageShape::new(1, 1, 2))
+    );
+    assert!(
+        join(set(2, 0), set(3, 1))
+            .unwrap_err()
+            .to_string()
+            .contains("1×1×3")
+    );
+    assert!(
+        join(set(2, 2), set(2, 1))
+            .unwrap_err()
+            .to_string()
+            .contains("x (train)")
+    );
+    let empty = InMemoryDataset::new(ImageShape::new(1, 1, 2), vec![], vec![]).unwrap();
+    let error = join(set(2, 0), Arc::new(empty)).unwrap_err();
+    assert!(error.to_string().contains("no test images"), "{error}");
 }

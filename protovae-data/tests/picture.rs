@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use image::{GrayImage, ImageFormat, Luma, Rgb, RgbImage, Rgba, RgbaImage};
 use proptest::prelude::*;
+use protovae_data::picture::parse_picture;
 use protovae_data::{DataError, ImageShape, read_picture};
 
 const GREY: ImageShape = ImageShape::new(1, 28, 28);
@@ -123,6 +124,76 @@ fn giants_are_refused_before_their_pixels() {
         let error = read_picture(&path, GREY).unwrap_err();
         assert!(matches!(error, DataError::Picture { .. }), "{error}");
         assert!(error.to_string().contains("giant.png"), "{error}");
+    }
+}
+
+/// A chunk of a PNG file.
+fn chunk(kind: &[u8; 4], data: &[u8]) -> Vec<u8> {
+    let body = [&kind[..], data].concat();
+    let mut check = flate2::Crc::new();
+    check.update(&body);
+    [
+        &(data.len() as u32).to_be_bytes()[..],
+        &body,
+        &check.sum().to_be_bytes(),
+    ]
+    .concat()
+}
+
+/// 256 MiB of zeros behind a header of 4×4 pixels. The picture is whole with the first of them.
+#[test]
+fn a_png_bomb_gives_its_few_pixels_or_an_error() {
+    use std::io::Write;
+    let mut packed = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::best());
+    let zeros = vec![0; 1 << 20];
+    for _ in 0..256 {
+        packed.write_all(&zeros).unwrap();
+    }
+    let header = [
+        &4u32.to_be_bytes()[..],
+        &4u32.to_be_bytes(),
+        &[8, 0, 0, 0, 0],
+    ]
+    .concat();
+    let bomb = [
+        b"\x89PNG\r\n\x1a\n".to_vec(),
+        chunk(b"IHDR", &header),
+        chunk(b"IDAT", &packed.finish().unwrap()),
+        chunk(b"IEND", b""),
+    ]
+    .concat();
+    match parse_picture(&bomb, "bomb.png".as_ref(), GREY) {
+        Ok(values) => assert!(values.iter().all(|&value| value == -1.0)),
+        Err(error) => assert!(error.to_string().contains("bomb.png"), "{error}"),
+    }
+}
+
+#[test]
+fn a_cut_picture_is_an_error() {
+    for format in [
+        ImageFormat::Png,
+        ImageFormat::Jpeg,
+        ImageFormat::WebP,
+        ImageFormat::Bmp,
+    ] {
+        let mut bytes = std::io::Cursor::new(Vec::new());
+        gradient().write_to(&mut bytes, format).unwrap();
+        let bytes = bytes.into_inner();
+        let parse = |bytes: &[u8]| parse_picture(bytes, "cut".as_ref(), COLOUR);
+        assert!(parse(&bytes).is_ok());
+        // A JPEG file without its last two bytes may lack a line; nothing is lost with a PNG file's end.
+        let longest = if format == ImageFormat::Jpeg {
+            bytes.len() - 1
+        } else {
+            bytes.len() - bytes.len() / 4
+        };
+        for length in (0..=longest).step_by(7).chain([longest]) {
+            assert!(parse(&bytes[..length]).is_err(), "{format:?} {length}");
+        }
+        // What a camera appends is no harm.
+        if format == ImageFormat::Jpeg {
+            assert!(parse(&[&bytes[..], &[0; 40]].concat()).is_ok());
+        }
     }
 }
 

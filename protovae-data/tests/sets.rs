@@ -4,6 +4,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use protovae_data::{
     Cifar10Config, DataConfig, DataError, DataSearch, Dataset, ImageShape, Mnist5kConfig,
     MnistConfig, known_types,
@@ -132,8 +134,10 @@ fn known_types_are_sorted_and_complete() {
     assert_eq!(
         known_types(),
         [
+            "celeba",
             "cifar-10",
             "fashion-mnist",
+            "image-folder",
             "mnist",
             "mnist-5k",
             "quickdraw",
@@ -171,17 +175,6 @@ fn configs_come_back_from_json() {
     ] {
         let config = config(json).clone();
         assert_eq!(serde_json::to_string(&config).unwrap(), json);
-    }
-}
-
-#[test]
-fn planned_sets_say_so() {
-    for kind in ["svhn", "quickdraw"] {
-        let error = config(&format!(r#"{{"type": "{kind}", "path": "x"}}"#))
-            .load(&DataSearch::default())
-            .unwrap_err();
-        assert!(matches!(error, DataError::Unsupported { .. }));
-        assert!(error.to_string().contains("does not read"), "{error}");
     }
 }
 
@@ -332,40 +325,64 @@ fn cifar_10_is_read_in_the_order_of_its_files() {
     assert_eq!(splits.shape, ImageShape::new(3, 32, 32));
 }
 
-/// Only where `PROTOVAE_TEST_DATA` names a folder with the published files.
+/// Where only the archive is there it is read; files in a folder win; `path` may be the archive itself.
 #[test]
-fn published_sets() {
-    let Some(folder) = std::env::var_os("PROTOVAE_TEST_DATA") else {
-        return;
+fn cifar_10_is_read_from_its_archive() {
+    let folder = tempfile::tempdir().unwrap();
+    let archive = folder.path().join("cifar-10-binary.tar.gz");
+    let mut tar = tar::Builder::new(GzEncoder::new(Vec::new(), Compression::fast()));
+    // In the publisher's order.
+    let mut add = |name: &str, data: &[u8]| {
+        let mut header = tar::Header::new_ustar();
+        header.set_size(data.len() as u64);
+        let name = format!("cifar-10-batches-bin/{name}");
+        tar.append_data(&mut header, name, data).unwrap();
     };
-    let search = DataSearch::in_folder(PathBuf::from(folder));
-    for (kind, train, test, channels) in [
-        ("mnist", 60_000, 10_000, 1),
-        ("fashion-mnist", 60_000, 10_000, 1),
-        ("cifar-10", 50_000, 10_000, 3),
-    ] {
-        let splits = config(&format!(r#"{{"type": "{kind}"}}"#))
-            .load(&search)
-            .unwrap();
-        assert_eq!((splits.train.len(), splits.test.len()), (train, test));
-        assert_eq!(
-            (splits.shape.channels, splits.classes.len()),
-            (channels, 10)
-        );
-        let (mean, deviation) = moments(&*splits.train);
-        // The statistics everyone normalises by, on the scale of [-1, 1].
-        let (known_mean, known_deviation) = match kind {
-            "mnist" => (0.1307, 0.3081),
-            "fashion-mnist" => (0.2860, 0.3530),
-            _ => (0.4734, 0.2516),
+    let record = |label: u8| vec![label; 2 * 3073];
+    add("data_batch_1.bin", &record(1));
+    add("batches.meta.txt", b"a\nb\nc\nd\ne\nf\ng\nh\ni\nj\n\n");
+    add("data_batch_3.bin", &record(3));
+    add("data_batch_4.bin", &record(4));
+    add("test_batch.bin", &record(6));
+    add("readme.html", b"<html></html>");
+    add("data_batch_5.bin", &record(5));
+    add("data_batch_2.bin", &record(2));
+    let packed = tar.into_inner().unwrap().finish().unwrap();
+    fs::write(&archive, &packed).unwrap();
+
+    let found = Cifar10Config::default()
+        .load(&DataSearch::in_folder(folder.path()))
+        .unwrap();
+    assert_eq!(labels(&*found.train), [1, 1, 2, 2, 3, 3, 4, 4, 5, 5]);
+    assert_eq!(labels(&*found.test), [6, 6]);
+    assert_eq!(found.classes[2], "c");
+    assert_eq!(found.folder, Some(folder.path().to_path_buf()));
+    let limited = Cifar10Config {
+        path: Some(archive.clone()),
+        train_limit: Some(3),
+        test_limit: Some(1),
+    };
+    let limited = limited.load(&DataSearch::default()).unwrap();
+    assert_eq!(
+        (labels(&*limited.train), limited.test.len()),
+        (vec![1, 1, 2], 1)
+    );
+
+    fs::write(&archive, &packed[..packed.len() / 2]).unwrap();
+    let error = Cifar10Config::default()
+        .load(&DataSearch::in_folder(folder.path()))
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("cifar-10-binary.tar.gz"), "{error}");
+    for number in 1..=6 {
+        let name = match number {
+            6 => "test_batch.bin".to_string(),
+            other => format!("data_batch_{other}.bin"),
         };
-        assert!(
-            (mean - (2.0 * known_mean - 1.0)).abs() < 2e-4,
-            "{kind}: {mean}"
-        );
-        assert!(
-            (deviation - 2.0 * known_deviation).abs() < 2e-4,
-            "{kind}: {deviation}"
-        );
+        fs::write(folder.path().join(name), vec![0; 3073]).unwrap();
     }
+    let files = Cifar10Config::default()
+        .load(&DataSearch::in_folder(folder.path()))
+        .unwrap();
+    assert_eq!(labels(&*files.train), [0; 5]);
 }

@@ -1,6 +1,7 @@
-//! The hyperbolic tangent at the end of a decoder, as a burn operation with its own backward pass.
+//! The hyperbolic tangent at the end of a decoder, and ReLU between fully connected layers, as burn operations with their own
+//! backward passes.
 //!
-//! The system's `tanhf` takes a value at a time, some ten nanoseconds each, on one thread.
+//! The system's `tanhf` takes a value at a time, some ten nanoseconds each; burn's operations run on one thread.
 
 use burn::backend::Flex;
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
@@ -59,8 +60,16 @@ fn tanh_of(x: f32) -> f32 {
     if x.abs() < SMALLEST { x } else { value }
 }
 
+/// A function of each value whose derivative follows from its result.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Activation {
+    Tanh,
+    Relu,
+}
+
 /// Either pass over some values.
 struct Pass<'a> {
+    activation: Activation,
     /// Input of the forward pass, or output for the backward one.
     values: &'a [f32],
     /// The output's gradient in the backward pass.
@@ -72,24 +81,55 @@ impl Kernel for Pass<'_> {
     type Output = ();
     #[inline(always)]
     unsafe fn run<V: Vector>(self) {
-        match self.gradient {
-            None => {
-                for (index, &x) in self.values.iter().enumerate() {
-                    // SAFETY: `out` holds as many values as there are.
-                    unsafe { *self.out.add(index) = tanh_of(x) };
-                }
+        // SAFETY: `out` holds as many values as there are.
+        unsafe { self.write_all() }
+    }
+}
+
+impl Pass<'_> {
+    /// # Safety
+    /// `out` holds as many values as there are.
+    #[inline(always)]
+    unsafe fn write_all(self) {
+        match (self.activation, self.gradient) {
+            (Activation::Tanh, None) => unsafe {
+                write(self.out, self.values.iter().map(|&x| tanh_of(x)))
+            },
+            // NaN stays what it is.
+            (Activation::Relu, None) => {
+                let values = self.values.iter();
+                unsafe { write(self.out, values.map(|&x| if x < 0.0 { 0.0 } else { x })) };
             }
-            Some(gradient) => {
-                for (index, (&y, &g)) in self.values.iter().zip(gradient).enumerate() {
-                    // SAFETY: `out` holds as many values as there are.
-                    unsafe { *self.out.add(index) = g * (1.0 - y * y) };
-                }
+            (Activation::Tanh, Some(gradient)) => {
+                let pairs = self.values.iter().zip(gradient);
+                unsafe { write(self.out, pairs.map(|(&y, &g)| g * (1.0 - y * y))) };
+            }
+            (Activation::Relu, Some(gradient)) => {
+                let pairs = self.values.iter().zip(gradient);
+                unsafe {
+                    write(
+                        self.out,
+                        pairs.map(|(&y, &g)| if y <= 0.0 { 0.0 } else { g }),
+                    )
+                };
             }
         }
     }
 }
 
-fn pass(values: &[f32], gradient: Option<&[f32]>) -> Bytes {
+/// Writes values one after another.
+///
+/// # Safety
+/// `out` has room for all of them.
+#[inline(always)]
+unsafe fn write(out: *mut f32, values: impl Iterator<Item = f32>) {
+    for (index, value) in values.enumerate() {
+        // SAFETY: as the caller warrants.
+        unsafe { out.add(index).write(value) };
+    }
+}
+
+fn pass(activation: Activation, values: &[f32], gradient: Option<&[f32]>) -> Bytes {
     assert!(gradient.is_none_or(|gradient| gradient.len() == values.len()));
     // SAFETY: the chunks cover all values, and each writes all of its own.
     unsafe {
@@ -98,6 +138,7 @@ fn pass(values: &[f32], gradient: Option<&[f32]>) -> Bytes {
             chunks.for_each(|(index, values)| {
                 let first = index * CHUNK;
                 dispatch(Pass {
+                    activation,
                     values,
                     gradient: gradient.map(|gradient| &gradient[first..][..values.len()]),
                     out: out.at(first),
@@ -109,11 +150,20 @@ fn pass(values: &[f32], gradient: Option<&[f32]>) -> Bytes {
 
 /// `tanh` of each value; none if the device is not the CPU, or they are not `f32`.
 pub fn tanh(input: &Tensor<4>) -> Option<Tensor<4>> {
+    apply(Activation::Tanh, input)
+}
+
+/// `max(x, 0)` of each value; none if the device is not the CPU, or they are not `f32`.
+pub fn relu(input: &Tensor<2>) -> Option<Tensor<2>> {
+    apply(Activation::Relu, input)
+}
+
+fn apply<const D: usize>(activation: Activation, input: &Tensor<D>) -> Option<Tensor<D>> {
     if input.dtype() != DType::F32 {
         return None;
     }
     let shape = input.dims();
-    let forward = |input: &Plain| plain(pass(values(&contiguous(input)), None), &shape);
+    let forward = |input: &Plain| plain(pass(activation, values(&contiguous(input)), None), &shape);
     let input = input.clone();
     if !input.device().is_autodiff() {
         let input = input.try_into_primitive::<Flex>().ok()?;
@@ -121,7 +171,7 @@ pub fn tanh(input: &Tensor<4>) -> Option<Tensor<4>> {
     }
     let input: Tracked = input.try_into_primitive::<Differentiable>().ok()?;
     let output = forward(input.primitive());
-    let output = match TanhBackward
+    let output = match ActivationBackward::<D>(activation)
         .prepare::<NoCheckpointing>([input.node()])
         .compute_bound()
         .stateful()
@@ -133,11 +183,11 @@ pub fn tanh(input: &Tensor<4>) -> Option<Tensor<4>> {
 }
 
 #[derive(Debug)]
-struct TanhBackward;
+struct ActivationBackward<const D: usize>(Activation);
 
-impl Backward<Flex, 1> for TanhBackward {
+impl<const D: usize> Backward<Flex, 1> for ActivationBackward<D> {
     /// The output and its shape.
-    type State = (Plain, [usize; 4]);
+    type State = (Plain, [usize; D]);
 
     fn backward(
         self,
@@ -149,7 +199,7 @@ impl Backward<Flex, 1> for TanhBackward {
         let (output, shape) = operation.state;
         let gradient = contiguous(&gradients.consume::<Flex>(&operation.node));
         if let Some(node) = input {
-            let made = pass(values(&output), Some(values(&gradient)));
+            let made = pass(self.0, values(&output), Some(values(&gradient)));
             gradients.register::<Flex>(node.id, plain(made, &shape));
         }
     }

@@ -98,6 +98,11 @@ pub fn tanh(input: Tensor<4>) -> Tensor<4> {
     activation::tanh(&input).unwrap_or_else(|| stock::tanh(input))
 }
 
+/// `max(x, 0)` of each value.
+pub fn relu(input: Tensor<2>) -> Tensor<2> {
+    activation::relu(&input).unwrap_or_else(|| burn::tensor::activation::relu(input))
+}
+
 /// `input·weight + bias` for `[N, in]`, `[in, out]` and `[out]`.
 pub fn linear(input: Tensor<2>, weight: Tensor<2>, bias: Tensor<1>) -> Tensor<2> {
     linear::linear(&input, &weight, &bias).unwrap_or_else(|| stock::linear(input, weight, bias))

@@ -2,11 +2,11 @@
 
 use burn::module::Module;
 use burn::tensor::Tensor;
-use burn::tensor::activation::relu;
 use protovae_core::plugin::{LayerView, Posterior};
 use protovae_core::random::Initializer;
 
 use super::Linear;
+use crate::kernels::relu;
 
 /// `Linear(features, 2L)`, ReLU, `Linear(2L, 2L)`, split into mean and log variance.
 #[derive(Module, Debug)]

@@ -46,6 +46,7 @@ fn list(voice: Voice) -> Result<()> {
 fn check(source: &ConfigSource, voice: Voice) -> Result<()> {
     let config = config::load(source)?.config;
     let data = session::data(&config, None)?;
+    session::check_augmentation(&config, &data)?;
     let spec: ModelSpec = session::model_spec(&data);
     let model = config.model.resolved(&spec)?;
     let device = burn::tensor::Device::flex().autodiff();

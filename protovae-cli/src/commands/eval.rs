@@ -15,6 +15,9 @@ pub fn run(arguments: &EvalArgs, voice: Voice) -> Result<()> {
     let config = config::load_file(&directory.config())?;
     let (model, card) = load_model(&directory.model(), &device)?;
     let data = session::data(&config, arguments.data_dir.as_deref())?;
+    for note in &data.notes {
+        voice.note(format!("note: {note}"));
+    }
     let (dataset, split) = match arguments.split {
         Split::Train => (&data.train, "train"),
         Split::Test => (&data.test, "test"),
@@ -34,6 +37,7 @@ pub fn run(arguments: &EvalArgs, voice: Voice) -> Result<()> {
         "model": model.kind(),
         "reported_as": card.reported_as,
         "data": data.name,
+        "notes": data.notes,
         "data_digest": data.digest,
         "split": split,
         "samples": found.figures.samples,

@@ -38,6 +38,7 @@ pub fn run(arguments: &TrainArgs, voice: Voice) -> Result<()> {
 
     // Everything that can be wrong with data and model shows before anything is written.
     let data = session::data(&config, arguments.source.data_dir.as_deref())?;
+    session::check_augmentation(&config, &data)?;
     let spec = session::model_spec(&data);
     config.model = config.model.resolved(&spec)?;
     let device = device.autodiff();
@@ -58,7 +59,7 @@ pub fn run(arguments: &TrainArgs, voice: Voice) -> Result<()> {
     let begun = Instant::now();
     let training = &config.training;
     let threads = training.loader_threads;
-    let train = session::loader(&data.train, training.batch_size, threads, Some(config.seed))?;
+    let train = session::training_loader(&config, &data)?;
     let test = session::loader(&data.test, training.batch_size, threads, None)?;
     let mut progress = Progress::new(voice);
     let trained = Trainer {
@@ -182,6 +183,9 @@ fn introduce(
         config.training.batch_size,
         config.seed,
     ));
+    for note in &data.notes {
+        voice.note(format!("note: {note}"));
+    }
     if voice.verbose {
         voice.note(format!("{json:#}"));
     }

@@ -92,11 +92,22 @@ fn missing_data_say_what_and_where() {
     let place = Place::with_settings();
     fs::create_dir(place.path("nothing")).unwrap();
     let before = place.listing();
-    for set in ["mnist", "fashion-mnist", "cifar-10"] {
+    for set in [
+        "mnist",
+        "fashion-mnist",
+        "cifar-10",
+        "svhn",
+        "quickdraw",
+        "celeba",
+    ] {
         let ran = place.run(&format!("train --preset {set} --set data.path=nothing"));
         let message = ran.fails_with_lines(1);
         assert!(
             message.contains(set) && message.contains("nothing") && message.contains("--data-dir"),
+            "{message}"
+        );
+        assert!(
+            message.contains(&format!("`protovae data fetch {set}`")),
             "{message}"
         );
     }
@@ -105,9 +116,7 @@ fn missing_data_say_what_and_where() {
         .fails_with_lines(1);
     assert!(message.contains("train-images-idx3-ubyte"), "{message}");
     assert_eq!(place.listing(), before);
-    for set in ["svhn", "quickdraw"] {
-        refused(&place, &format!("--preset {set}"), 1, &[set, "later"]);
-    }
+    refused(&place, "--preset image-folder", 2, &["`path`"]);
 }
 
 #[test]

@@ -6,6 +6,7 @@
 
 mod bad_input;
 mod bench;
+mod data;
 mod errors;
 mod judge;
 mod plugin;

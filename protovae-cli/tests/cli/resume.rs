@@ -8,9 +8,12 @@ use serde_json::{Value, json};
 
 use crate::support::{Place, settings};
 
-/// 64 steps an epoch, 3 epochs, a checkpoint every 5 steps.
+/// 64 steps an epoch, 3 epochs, a checkpoint every 5 steps, images changed at random.
 fn long_settings(loader_threads: usize) -> Value {
     let mut config = settings();
+    config["augmentation"] = json!({
+        "crop_padding": 2, "flip": 0.5, "jitter": {"brightness": 0.3, "contrast": 0.3},
+    });
     config["training"] = json!({
         "epochs": 3, "batch_size": 4, "log_every": 8, "checkpoint_every": 5, "loader_threads": loader_threads,
     });

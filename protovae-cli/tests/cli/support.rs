@@ -58,6 +58,12 @@ impl Ran {
         self.err.trim_end().to_string()
     }
 
+    /// Demands that the command line itself was refused, with the usage shown.
+    pub fn fails_with_usage(self) {
+        assert_eq!(self.code, Some(2), "{self:#?}");
+        assert!(self.err.contains("Usage:"), "{self:#?}");
+    }
+
     /// Standard output as JSON, one object a line.
     pub fn objects(&self) -> Vec<Value> {
         let parse = |line: &str| {

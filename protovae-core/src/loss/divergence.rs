@@ -5,6 +5,7 @@ use burn::tensor::{Int, Tensor};
 use super::config::Reduction;
 use super::mixture::own_class_prototypes;
 use super::pairwise;
+use super::spread::spread;
 
 /// A KL divergence in its two parts; their sum is the divergence.
 ///
@@ -54,7 +55,7 @@ pub fn kl_divergence(
     };
     KlDivergence {
         location: squares.squeeze_dim::<2>(2) * 0.5,
-        spread: spread(log_variance, reduction),
+        spread: half_spread(log_variance, reduction),
     }
 }
 
@@ -81,15 +82,16 @@ pub fn own_class_divergence(
     };
     KlDivergence {
         location: squares * factor,
-        spread: spread(log_variance, reduction),
+        spread: half_spread(log_variance, reduction),
     }
 }
 
 /// `½ sum_d (sigma_d² − 1 − log sigma_d²)` of log variances `[N, L]`, as `[N, 1]`.
-fn spread(log_variance: Tensor<2>, reduction: Reduction) -> Tensor<2> {
-    let spread = log_variance.clone().exp() - log_variance - 1.0;
-    match reduction {
-        Reduction::Sum => spread.sum_dim(1) * 0.5,
-        Reduction::Mean => spread.mean_dim(1) * 0.5,
-    }
+fn half_spread(log_variance: Tensor<2>, reduction: Reduction) -> Tensor<2> {
+    let [_, width] = log_variance.dims();
+    let factor = match reduction {
+        Reduction::Sum => 0.5,
+        Reduction::Mean => 0.5 / width as f64,
+    };
+    spread(log_variance) * factor
 }

@@ -10,6 +10,7 @@ mod orthonormality;
 mod pairwise;
 mod prediction;
 mod similarity;
+mod spread;
 
 pub use config::{
     CONVENTION_KEYS, Convention, Distance, FrobeniusNorm, Latent, LossConfig, LossWeights,

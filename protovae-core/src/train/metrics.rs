@@ -70,6 +70,9 @@ pub struct Timing {
     pub test_seconds: f64,
     /// Seconds the trainer waited for batches.
     pub waited_seconds: f64,
+    /// The share of the training part that was waiting, 0 to 1.
+    #[serde(default)]
+    pub waited_share: f64,
     /// Training images a second.
     pub images_per_second: f64,
 }

@@ -216,6 +216,7 @@ impl Trainer<'_> {
                 train_seconds,
                 test_seconds: begun.elapsed().as_secs_f64(),
                 waited_seconds,
+                waited_share: waited_seconds / train_seconds.max(f64::MIN_POSITIVE),
                 images_per_second: samples as f64 / train_seconds.max(f64::MIN_POSITIVE),
             },
         };

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 pub use order::{Order, permutation};
 
-use crate::{DataError, Dataset, ImageShape};
+use crate::{AugmentationConfig, DataError, Dataset, ImageShape};
 use workers::Workers;
 
 /// How a [`Loader`] makes batches.
@@ -68,8 +68,8 @@ impl HostBatch {
 
 /// Makes the batches of epoch after epoch.
 ///
-/// What a batch holds is a pure function of (data set, order, epoch, batch number): neither the number of threads nor the
-/// batch an epoch starts from changes it.
+/// What a batch holds is a pure function of (data set, order, augmentation, epoch, batch number): neither the number of
+/// threads nor the batch an epoch starts from changes it.
 ///
 /// ```
 /// use protovae_data::{DataConfig, DataSearch, Loader, LoaderConfig, Mnist5kConfig, Order};
@@ -87,6 +87,13 @@ impl HostBatch {
 pub struct Loader {
     dataset: Arc<dyn Dataset>,
     config: LoaderConfig,
+    augmentation: Option<Augmentation>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Augmentation {
+    config: AugmentationConfig,
+    seed: u64,
 }
 
 impl Loader {
@@ -112,8 +119,27 @@ impl Loader {
                 key,
                 reason: reason.to_string(),
             }),
-            None => Ok(Self { dataset, config }),
+            None => Ok(Self {
+                dataset,
+                config,
+                augmentation: None,
+            }),
         }
+    }
+
+    /// Changes every image at random as [`AugmentationConfig::draw`] says for (`seed`, epoch, index): the same image looks
+    /// different in every epoch, and the same in an epoch that is repeated.
+    ///
+    /// The threads that prepare batches do this; without any, the calling thread.
+    ///
+    /// # Errors
+    /// [`DataError::Setting`] for a value out of range, or one that does not fit the images.
+    pub fn augmented(self, config: AugmentationConfig, seed: u64) -> Result<Self, DataError> {
+        config.check(self.dataset.shape())?;
+        Ok(Self {
+            augmentation: (!config.is_nothing()).then_some(Augmentation { config, seed }),
+            ..self
+        })
     }
 
     /// The number of batches of a whole epoch.
@@ -141,6 +167,8 @@ impl Loader {
             dataset: Arc::clone(&self.dataset),
             indices: self.config.order.indices(epoch, self.dataset.len()),
             batch_size: self.config.batch_size,
+            augmentation: self.augmentation,
+            epoch,
         });
         let batches = plan.batches();
         let first = first_batch.min(batches);
@@ -229,6 +257,8 @@ pub(crate) struct Plan {
     dataset: Arc<dyn Dataset>,
     indices: Vec<usize>,
     batch_size: usize,
+    augmentation: Option<Augmentation>,
+    epoch: u64,
 }
 
 impl Plan {
@@ -249,6 +279,10 @@ impl Plan {
         for (position, &index) in indices.iter().enumerate() {
             let image = &mut images[position * pixels..(position + 1) * pixels];
             self.dataset.image(index, image)?;
+            if let Some(Augmentation { config, seed }) = &self.augmentation {
+                let draw = config.draw(*seed, self.epoch, index as u64);
+                draw.apply(image, shape)?;
+            }
             labels.push(self.dataset.label(index)?);
         }
         Ok(HostBatch {

@@ -1,14 +1,21 @@
 //! The data sets this crate knows, each a config that a file names by its `type`.
 
+mod celeba;
 mod cifar10;
+mod image_folder;
 mod mnist;
 mod mnist5k;
-mod planned;
+mod quickdraw;
+mod quickdraw_files;
+mod svhn;
 
+pub use celeba::CelebaConfig;
 pub use cifar10::Cifar10Config;
+pub use image_folder::{ImageFolderConfig, PictureSize};
 pub use mnist::{FashionMnistConfig, MnistConfig};
 pub use mnist5k::Mnist5kConfig;
-pub use planned::{QuickdrawConfig, SvhnConfig};
+pub use quickdraw::QuickdrawConfig;
+pub use svhn::SvhnConfig;
 
 use crate::DataError;
 
@@ -27,4 +34,19 @@ fn check_limits(train: Option<usize>, test: Option<usize>) -> Result<(), DataErr
 
 fn owned(names: &[&str]) -> Vec<String> {
     names.iter().map(ToString::to_string).collect()
+}
+
+/// The name of a set with other counts than the official one, so that figures on it are not taken for figures on that:
+/// `svhn-10k` for 10,000 images, `svhn-1234` for 1,234.
+fn partial_name(set: &str, images: usize) -> String {
+    format!("{set}-{}", shortened(images))
+}
+
+/// Whole thousands as `10k`, any other number as it is.
+fn shortened(count: usize) -> String {
+    if count > 0 && count.is_multiple_of(1000) {
+        format!("{}k", count / 1000)
+    } else {
+        count.to_string()
+    }
 }

@@ -81,6 +81,7 @@ proptest! {
         batch in batch(), channels in channels(), height in 1..11usize, width in 1..11usize, seed: u64,
     ) {
         Case::tanh([batch, channels, height, width]).check(seed);
+        Case::relu([batch, channels * height * width]).check(seed);
     }
 
     #[test]

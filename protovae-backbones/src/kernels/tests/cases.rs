@@ -30,6 +30,8 @@ pub enum Operation {
     Linear,
     /// Of `[N, C, H, W]`.
     Tanh,
+    /// Of `[N, W]`.
+    Relu,
     /// From `[N, C·H·W, 1, 1]` to maps `[C, H, W]`.
     Unflatten { maps: [usize; 3] },
 }
@@ -160,6 +162,14 @@ impl Case {
         }
     }
 
+    /// ReLU of rows.
+    pub fn relu(shape: [usize; 2]) -> Self {
+        Self {
+            operation: Operation::Relu,
+            shapes: vec![shape.to_vec()],
+        }
+    }
+
     /// The inverse of flattening.
     pub fn unflatten(batch: usize, maps: [usize; 3]) -> Self {
         Self {
@@ -248,6 +258,14 @@ impl Case {
             Operation::Tanh => {
                 let run = if ours { kernels::tanh } else { stock::tanh };
                 vec![flat(run(four(0)))]
+            }
+            Operation::Relu => {
+                let run = if ours {
+                    kernels::relu
+                } else {
+                    burn::tensor::activation::relu
+                };
+                vec![flat(run(two(0)))]
             }
             Operation::Unflatten { maps } => {
                 let [channels, height, width] = maps;
@@ -340,6 +358,7 @@ impl Case {
             }
             Operation::Linear => linear::linear(&two(0), &two(1), &inputs[2]).is_some(),
             Operation::Tanh => activation::tanh(&four(0)).is_some(),
+            Operation::Relu => activation::relu(&two(0)).is_some(),
             Operation::Unflatten { .. } => Layout::new(four(0).dims()).is_some(),
         }
     }

@@ -140,6 +140,7 @@ fn of_fully_connected_layers() {
 fn of_the_hyperbolic_tangent() {
     check(Case::tanh([19, 2, 3, 5]), 1);
     check(Case::tanh([1, 1, 1, 1]), 2);
+    check(Case::relu([19, 30]), 3);
 }
 
 #[test]

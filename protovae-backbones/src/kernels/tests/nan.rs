@@ -35,6 +35,7 @@ fn all_of_it_shows() {
         Case::convolution(2, [1, 3], [4, 4], [3, 1, 1]).then_affine(),
         Case::linear([2, 5, 3]),
         Case::tanh([2, 1, 4, 4]),
+        Case::relu([2, 16]),
         Case::unflatten(2, [3, 2, 2]),
     ] {
         let count = case.shapes[0].iter().product();
@@ -52,6 +53,8 @@ fn one_value_shows_where_it_is_seen() {
     let place = (11 * 2 + 1) * 9 + 4;
     let affine = outputs(&Case::affine([19, 2, 3, 3], false), &[(0, place)]);
     assert_nan(&affine[0], |at| at == place, "affine");
+    let relu = outputs(&Case::relu([19, 18]), &[(0, place)]);
+    assert_nan(&relu[0], |at| at == place, "relu");
     let tanh = outputs(&Case::tanh([19, 2, 3, 3]), &[(0, place)]);
     assert_nan(&tanh[0], |at| at == place, "tanh");
     let pooled = outputs(&Case::affine([19, 2, 3, 3], true), &[(0, place)]);

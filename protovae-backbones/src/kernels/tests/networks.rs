@@ -54,6 +54,7 @@ fn the_other_layers_agree_with_stock() {
     }
     Case::tanh([64, 3, 32, 32]).check(9);
     Case::tanh([19, 1, 28, 28]).check(10);
+    Case::relu([128, 1024]).check(11);
     for (batch, maps) in [
         (64, [64, 7, 7]),
         (19, [128, 3, 3]),

@@ -25,6 +25,7 @@ pub fn output(case: &Case, inputs: &[Vec<f64>]) -> Vec<f64> {
         ),
         Operation::ConvolutionAffine { .. } => panic!("made of others that are here"),
         Operation::Linear => linear(inputs, &case.shapes[1]),
+        Operation::Relu => inputs[0].iter().map(|value| value.max(0.0)).collect(),
         Operation::Tanh => inputs[0].iter().map(|value| value.tanh()).collect(),
         // Images are flattened channel by channel, row by row: the order in memory stays.
         Operation::Unflatten { .. } => inputs[0].clone(),

@@ -25,6 +25,7 @@ fn cases() -> Vec<Case> {
         Case::linear([129, 70, 17]),
         Case::tanh([2, 3, 4, 5]),
         Case::tanh([70, 3, 16, 16]),
+        Case::relu([70, 768]),
         Case::unflatten(70, [24, 7, 7]),
     ];
     for pool in [false, true] {
