@@ -57,6 +57,17 @@ pub fn print_error(error: &dyn std::fmt::Display) {
     let _ = writeln!(std::io::stderr().lock(), "error: {error}");
 }
 
+/// A bar on standard error, if that is a terminal and anything is to be said.
+fn bar(voice: Voice, style: &str) -> Option<ProgressBar> {
+    (!voice.quiet && std::io::stderr().is_terminal()).then(|| {
+        let bar = ProgressBar::new(0);
+        if let Ok(style) = ProgressStyle::with_template(style) {
+            bar.set_style(style);
+        }
+        bar
+    })
+}
+
 /// Shows the transfer of files: on a terminal as a bar, elsewhere as lines.
 #[derive(Debug)]
 pub struct Transfer {
@@ -68,14 +79,10 @@ pub struct Transfer {
 impl Transfer {
     /// A display in that voice.
     pub fn new(voice: Voice) -> Self {
-        let bar = (!voice.quiet && std::io::stderr().is_terminal()).then(|| {
-            let bar = ProgressBar::new(0);
-            let style = "{prefix} {bar:30} {bytes}/{total_bytes}, {bytes_per_sec}, {eta} left";
-            if let Ok(style) = ProgressStyle::with_template(style) {
-                bar.set_style(style);
-            }
-            bar
-        });
+        let bar = bar(
+            voice,
+            "{prefix} {bar:30} {bytes}/{total_bytes}, {bytes_per_sec}, {eta} left",
+        );
         Self {
             voice,
             bar,
@@ -125,15 +132,13 @@ pub struct Progress {
 impl Progress {
     /// A display in that voice.
     pub fn new(voice: Voice) -> Self {
-        let bar = (!voice.quiet && std::io::stderr().is_terminal()).then(|| {
-            let bar = ProgressBar::new(0);
-            let style = "{prefix} {bar:30} {pos}/{len} steps, {per_sec}, {eta} left";
-            if let Ok(style) = ProgressStyle::with_template(style) {
-                bar.set_style(style);
-            }
+        let bar = bar(
+            voice,
+            "{prefix} {bar:30} {pos}/{len} steps, {per_sec}, {eta} left",
+        );
+        if let Some(bar) = &bar {
             bar.enable_steady_tick(Duration::from_millis(250));
-            bar
-        });
+        }
         Self {
             voice,
             bar,

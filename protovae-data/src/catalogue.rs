@@ -10,6 +10,7 @@
 
 use serde::Serialize;
 
+use crate::sets::{CLOTHES, DIGITS, PAPER_CLASSES};
 use crate::{DataError, ImageShape};
 
 /// One file of a published set.
@@ -110,8 +111,6 @@ const fn file(name: &'static str, length: u64, sha256: &'static str) -> Publishe
         sha256,
     }
 }
-
-const DIGITS: &[&str] = &["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"];
 
 /// The spellings of MNIST's files that the reader knows.
 const IDX_FILES: &[&[&str]] = &[
@@ -218,18 +217,7 @@ const FASHION_MNIST: PublishedSet = PublishedSet {
     train: 60_000,
     test: 10_000,
     shape: ImageShape::new(1, 28, 28),
-    classes: &[
-        "T-shirt/top",
-        "Trouser",
-        "Pullover",
-        "Dress",
-        "Coat",
-        "Sandal",
-        "Shirt",
-        "Sneaker",
-        "Bag",
-        "Ankle boot",
-    ],
+    classes: &CLOTHES,
     digest: Some("0a56558620e29cb457c3e43aba03081f58d0251e980cb6356e226928615e7871"),
     files: &[
         file(
@@ -271,7 +259,7 @@ const MNIST: PublishedSet = PublishedSet {
     train: 60_000,
     test: 10_000,
     shape: ImageShape::new(1, 28, 28),
-    classes: DIGITS,
+    classes: &DIGITS,
     digest: Some("0a9d06e61796e650d785c495f16aaf3803371feff821442abeceab4dacfd59f5"),
     files: &[
         file(
@@ -314,9 +302,7 @@ const QUICKDRAW: PublishedSet = PublishedSet {
     train: 80_000,
     test: 20_000,
     shape: ImageShape::new(1, 28, 28),
-    classes: &[
-        "ant", "apple", "banana", "carrot", "cat", "cow", "dog", "frog", "grapes", "lion",
-    ],
+    classes: &PAPER_CLASSES,
     digest: None,
     files: &[
         file(
@@ -385,7 +371,7 @@ const SVHN: PublishedSet = PublishedSet {
     train: 73_257,
     test: 26_032,
     shape: ImageShape::new(3, 32, 32),
-    classes: DIGITS,
+    classes: &DIGITS,
     digest: None,
     files: &[
         file(

@@ -1,12 +1,13 @@
 //! A model and its optimizer, moved by batches.
 
 use burn::optim::{GradientsParams, ModuleOptimizer};
+use burn::tensor::Tensor;
 
 use super::adam::Adam;
 use super::metrics::DeviceFigures;
 use super::{Batch, TrainingConfig};
 use crate::device::on_workers;
-use crate::model::{BoxModel, Mode};
+use crate::model::{BoxModel, Mode, StepOutput};
 
 /// A model and its optimizer: what a training step changes.
 ///
@@ -60,14 +61,29 @@ impl Learner {
     /// Takes the learner by value so that the optimizer holds the only handle on the weights and can change them in place.
     #[must_use]
     pub fn step(self, batch: &Batch) -> Self {
-        self.step_with_figures(batch).0
+        self.step_and(batch, |_, _| ()).0
     }
 
+    /// As [`step`](Self::step), with the figures of the batch before the update.
     pub(crate) fn step_with_figures(self, batch: &Batch) -> (Self, DeviceFigures) {
-        on_workers(&batch.images.device(), || self.step_here(batch))
+        self.step_and(batch, |output, total| {
+            DeviceFigures::new(batch, output, total)
+        })
     }
 
-    fn step_here(self, batch: &Batch) -> (Self, DeviceFigures) {
+    fn step_and<T: Send>(
+        self,
+        batch: &Batch,
+        look: impl FnOnce(&StepOutput, &Tensor<1>) -> T + Send,
+    ) -> (Self, T) {
+        on_workers(&batch.images.device(), || self.step_here(batch, look))
+    }
+
+    fn step_here<T>(
+        self,
+        batch: &Batch,
+        look: impl FnOnce(&StepOutput, &Tensor<1>) -> T,
+    ) -> (Self, T) {
         let Self {
             model,
             mut optimizer,
@@ -75,7 +91,7 @@ impl Learner {
         } = self;
         let output = model.losses(batch, Mode::Training);
         let total = output.total();
-        let figures = DeviceFigures::new(batch, &output, &total);
+        let seen = look(&output, &total);
         drop(output);
         let gradients = GradientsParams::from_grads(total.backward(), &model);
         drop(total);
@@ -85,6 +101,6 @@ impl Learner {
             optimizer,
             learning_rate,
         };
-        (learner, figures)
+        (learner, seen)
     }
 }

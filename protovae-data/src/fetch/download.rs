@@ -331,7 +331,7 @@ fn accepted_offset(
     if !announced.is_empty() && announced.parse() != Ok(length - offset) {
         return Err(Trouble::Refused {
             reason: format!(
-                "it announces {announced} bytes where {} are missing of the file's {length}",
+                "it announces {announced} bytes, but {} of the published {length} are still to come",
                 length - offset
             ),
         });

@@ -116,7 +116,7 @@ impl Reporter<'_> {
 /// - Addresses are tried in turn: `options.mirror`, then those of the catalogue.
 /// - A second process that fetches into the same folder meanwhile gets an error; a hidden lock file stays in the folder.
 ///
-/// `into` should be [`DataSearch::destination`], where readers look. Proxies are taken from the usual environment variables
+/// `into` should be [`DataSearch::destination`](crate::DataSearch::destination), where readers look. Proxies are taken from the usual environment variables
 /// (`ALL_PROXY`, `HTTPS_PROXY`, `HTTP_PROXY`, `NO_PROXY`).
 ///
 /// # Errors

@@ -8,10 +8,10 @@ use super::{check_limits, owned};
 use crate::{DataConfig, DataError, DataSearch, DataSplits, Dataset, InMemoryDataset, idx, search};
 
 /// The names of MNIST's classes.
-pub(super) const DIGITS: [&str; 10] = ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"];
+pub(crate) const DIGITS: [&str; 10] = ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"];
 
 /// The names that Fashion-MNIST's publisher gives its classes.
-const CLOTHES: [&str; 10] = [
+pub(crate) const CLOTHES: [&str; 10] = [
     "T-shirt/top",
     "Trouser",
     "Pullover",

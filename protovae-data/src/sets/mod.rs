@@ -12,9 +12,11 @@ mod svhn;
 pub use celeba::CelebaConfig;
 pub use cifar10::Cifar10Config;
 pub use image_folder::{ImageFolderConfig, PictureSize};
+pub(crate) use mnist::{CLOTHES, DIGITS};
 pub use mnist::{FashionMnistConfig, MnistConfig};
 pub use mnist5k::Mnist5kConfig;
 pub use quickdraw::QuickdrawConfig;
+pub(crate) use quickdraw_files::PAPER_CLASSES;
 pub use svhn::SvhnConfig;
 
 use crate::DataError;

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use crate::{DataError, search};
 
 /// The classes of the ProtoVAE paper.
-pub(super) const PAPER_CLASSES: [&str; 10] = [
+pub(crate) const PAPER_CLASSES: [&str; 10] = [
     "ant", "apple", "banana", "carrot", "cat", "cow", "dog", "frog", "grapes", "lion",
 ];
 
