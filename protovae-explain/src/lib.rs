@@ -16,6 +16,10 @@
 
 mod error;
 pub mod explainers;
+pub mod measures;
 pub mod pictures;
+pub mod relevance;
+pub mod report;
+pub mod views;
 
 pub use error::{Error, Result};

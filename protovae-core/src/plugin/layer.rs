@@ -2,8 +2,8 @@
 
 use burn::tensor::Tensor;
 use burn::tensor::activation::relu;
-use burn::tensor::module::{avg_pool2d, conv2d};
-use burn::tensor::ops::{AvgPoolOptions, ConvOptions};
+use burn::tensor::module::{avg_pool2d, conv2d, max_pool2d};
+use burn::tensor::ops::{AvgPoolOptions, ConvOptions, MaxPoolOptions};
 
 /// One layer of an encoder as it computes in evaluation. Tensors are without autodiff.
 #[derive(Debug, Clone)]
@@ -36,6 +36,24 @@ pub enum LayerView {
         /// Vertical and horizontal.
         stride: [usize; 2],
     },
+    /// Mean over the whole of each map: `[N, C, H, W]` to `[N, C, 1, 1]`.
+    GlobalAvgPool,
+    /// Largest value of windows; padding never wins.
+    MaxPool2d {
+        /// Vertical and horizontal.
+        kernel: [usize; 2],
+        /// Vertical and horizontal.
+        stride: [usize; 2],
+        /// Above and below, left and right.
+        padding: [usize; 2],
+    },
+    /// The sum of two branches that start at the same activation.
+    Residual {
+        /// The branch with the weights.
+        body: Vec<LayerView>,
+        /// The other; empty for the identity.
+        shortcut: Vec<LayerView>,
+    },
     /// `[N, C, H, W]` to `[N, C·H·W]`.
     Flatten,
     /// A fully connected layer with weight `[in, out]`.
@@ -47,16 +65,18 @@ pub enum LayerView {
     },
 }
 
-/// The value between two layers: an image-like or a flat activation.
+/// The value between two layers.
 #[derive(Debug, Clone)]
-pub(crate) enum Activation {
+pub enum Activation {
+    /// `[N, C, H, W]`.
     Maps(Tensor<4>),
+    /// `[N, F]`.
     Flat(Tensor<2>),
 }
 
 impl LayerView {
     /// Applies the layer; `None` if it does not take this kind of activation.
-    fn apply(&self, input: Activation) -> Option<Activation> {
+    pub fn apply(&self, input: Activation) -> Option<Activation> {
         match (self, input) {
             (
                 Self::Conv2d {
@@ -84,6 +104,34 @@ impl LayerView {
             (Self::AvgPool2d { kernel, stride }, Activation::Maps(x)) => Some(Activation::Maps(
                 avg_pool2d(x, AvgPoolOptions::new(*kernel).with_stride(*stride)),
             )),
+            (Self::GlobalAvgPool, Activation::Maps(x)) => {
+                Some(Activation::Maps(x.mean_dim(2).mean_dim(3)))
+            }
+            (
+                Self::MaxPool2d {
+                    kernel,
+                    stride,
+                    padding,
+                },
+                Activation::Maps(x),
+            ) => Some(Activation::Maps(max_pool2d(
+                x,
+                MaxPoolOptions::new(*kernel)
+                    .with_stride(*stride)
+                    .with_padding(*padding),
+            ))),
+            (Self::Residual { body, shortcut }, input) => {
+                let first = Self::run(body, input.clone())?;
+                match (first, Self::run(shortcut, input)?) {
+                    (Activation::Maps(a), Activation::Maps(b)) if a.dims() == b.dims() => {
+                        Some(Activation::Maps(a + b))
+                    }
+                    (Activation::Flat(a), Activation::Flat(b)) if a.dims() == b.dims() => {
+                        Some(Activation::Flat(a + b))
+                    }
+                    _ => None,
+                }
+            }
             (Self::Flatten, Activation::Maps(x)) => Some(Activation::Flat(x.flatten(1, 3))),
             (Self::Linear { weight, bias }, Activation::Flat(x)) => {
                 let y = x.matmul(weight.clone());
@@ -96,13 +144,16 @@ impl LayerView {
         }
     }
 
+    /// Runs `layers` one after the other; `None` if they do not fit together.
+    pub fn run(layers: &[LayerView], input: Activation) -> Option<Activation> {
+        layers
+            .iter()
+            .try_fold(input, |activation, layer| layer.apply(activation))
+    }
+
     /// Runs `layers` on `images`; `None` if they do not fit together or do not end flat.
     pub fn replay(layers: &[LayerView], images: Tensor<4>) -> Option<Tensor<2>> {
-        let mut activation = Activation::Maps(images);
-        for layer in layers {
-            activation = layer.apply(activation)?;
-        }
-        match activation {
+        match Self::run(layers, Activation::Maps(images))? {
             Activation::Flat(x) => Some(x),
             Activation::Maps(_) => None,
         }

@@ -15,7 +15,7 @@ pub use decoder::{BoxDecoder, Decoder, DecoderConfig, DecoderSpec};
 pub use encoder::{BoxEncoder, Encoder, EncoderConfig, EncoderSpec, Posterior};
 pub use explainer::{Explainer, ExplainerConfig, Explanation, Target};
 pub use head::{BoxHead, HeadConfig, HeadOutput, HeadSpec, PrototypeBank, PrototypeHead};
-pub use layer::LayerView;
+pub use layer::{Activation, LayerView};
 
 #[doc(hidden)]
 pub use {decoder::DecoderObject, encoder::EncoderObject, head::HeadObject};

@@ -1,0 +1,1 @@
+//! Relevance propagation: rules, composites, and propagation from a prototype to the pixels.

@@ -1,0 +1,1 @@
+//! Views of a trained model: what its prototypes are, who is near them, and what a prediction rests on.
