@@ -13,7 +13,7 @@ use burn::tensor::Tensor;
 
 use crate::error::Result;
 use crate::image_shape::ImageShape;
-use crate::plugin::{BoxEncoder, PrototypeBank};
+use crate::plugin::{BoxEncoder, HeadOutput, PrototypeBank};
 use crate::random::Initializer;
 use crate::train::Batch;
 
@@ -96,6 +96,18 @@ pub trait Model {
 
     /// The prototypes, if the model has such.
     fn prototypes(&self) -> Option<PrototypeBank> {
+        None
+    }
+
+    /// Logits and similarities of latents `[N, L]`, if the model classifies such.
+    fn classify(&self, latents: Tensor<2>) -> Option<HeadOutput> {
+        let _ = latents;
+        None
+    }
+
+    /// How much the similarity to each prototype counts for each class, `[K, K·M]`, if the logits are linear in the
+    /// similarities.
+    fn class_weights(&self) -> Option<Tensor<2>> {
         None
     }
 

@@ -13,7 +13,7 @@ use crate::loss::{
 };
 use crate::plugin::{
     BoxDecoder, BoxEncoder, BoxHead, DecoderConfig, DecoderSpec, EncoderConfig, EncoderSpec,
-    HeadConfig, HeadSpec, Posterior, PrototypeBank,
+    HeadConfig, HeadOutput, HeadSpec, Posterior, PrototypeBank,
 };
 use crate::random::{Initializer, Purpose};
 use crate::train::Batch;
@@ -314,6 +314,14 @@ impl Model for ProtoVae {
 
     fn prototypes(&self) -> Option<PrototypeBank> {
         self.head.prototypes()
+    }
+
+    fn classify(&self, latents: Tensor<2>) -> Option<HeadOutput> {
+        Some(self.head.classify(latents))
+    }
+
+    fn class_weights(&self) -> Option<Tensor<2>> {
+        self.head.class_weights()
     }
 
     fn decode(&self, latents: Tensor<2>) -> Option<Tensor<4>> {
