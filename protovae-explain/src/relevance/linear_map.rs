@@ -1,8 +1,8 @@
 //! Linear maps between activations, their parts by sign, and their adjoints.
 
+use burn::tensor::Tensor;
 use burn::tensor::module::{avg_pool2d, conv_transpose2d, conv2d};
 use burn::tensor::ops::{AvgPoolOptions, ConvOptions, ConvTransposeOptions};
-use burn::tensor::Tensor;
 use protovae_backbones::kernels;
 
 /// `[C, H, W]` of one sample; a flat activation is `[F, 1, 1]`.

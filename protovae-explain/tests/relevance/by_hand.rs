@@ -45,7 +45,10 @@ fn relevance(rule: Rule) -> Vec<f32> {
 }
 
 fn assert_near(found: &[f32], expected: &[f32]) {
-    assert!(difference(found, expected) < 1e-5, "{found:?} not {expected:?}");
+    assert!(
+        difference(found, expected) < 1e-5,
+        "{found:?} not {expected:?}"
+    );
 }
 
 #[test]
@@ -162,8 +165,7 @@ fn flat_counts_only_pixels_that_are_there() {
         input: Rule::Flat,
         ..Composite::prp()
     };
-    let propagator =
-        Propagator::of_layers(views, ImageShape::new(1, 1, 2), &composite).unwrap();
+    let propagator = Propagator::of_layers(views, ImageShape::new(1, 1, 2), &composite).unwrap();
     let prepared = propagator.prepare(tensor(&[1., 2.], [1, 1, 1, 2])).unwrap();
     let found = values(prepared.relevance(tensor(&[5., 0.], [1, 1, 2])).unwrap());
     assert_near(&found, &[2.5, 2.5]);
@@ -239,7 +241,10 @@ fn branches_share_by_what_they_add() {
     let propagator = Propagator::of_layers(views, ImageShape::new(1, 1, 1), &composite).unwrap();
     let prepared = propagator.prepare(tensor(&[2.], [1, 1, 1, 1])).unwrap();
     assert_near(&values(prepared.mean()), &[8.]);
-    assert_near(&values(prepared.relevance(tensor(&[6.], [1, 1, 1])).unwrap()), &[6.]);
+    assert_near(
+        &values(prepared.relevance(tensor(&[6.], [1, 1, 1])).unwrap()),
+        &[6.],
+    );
 }
 
 #[test]
@@ -266,6 +271,9 @@ fn a_kept_normalisation_is_an_affine_map() {
         let image = ImageShape::new(1, 1, 1);
         let propagator = Propagator::of_layers(views.clone(), image, &composite).unwrap();
         let prepared = propagator.prepare(tensor(&[0.5], [1, 1, 1, 1])).unwrap();
-        assert_near(&values(prepared.relevance(tensor(&[8.], [1, 1, 1])).unwrap()), &[2.]);
+        assert_near(
+            &values(prepared.relevance(tensor(&[8.], [1, 1, 1])).unwrap()),
+            &[2.],
+        );
     }
 }

@@ -2,7 +2,4 @@
 #![allow(clippy::unwrap_used)]
 
 mod by_hand;
-mod conservation;
-mod explainer;
-mod networks;
 mod support;

@@ -7,6 +7,7 @@ use protovae_core::ImageShape;
 use protovae_core::model::{BoxModel, ModelConfig, ModelSpec};
 use protovae_core::plugin::{BoxEncoder, EncoderConfig, EncoderSpec, LayerView};
 use protovae_core::random::Initializer;
+use protovae_data::{DataConfig, DataSearch, Mnist5kConfig};
 
 pub fn tensor<const D: usize>(values: &[f32], shape: [usize; D]) -> Tensor<D> {
     Tensor::from_data(TensorData::new(values.to_vec(), shape), &Device::flex())
@@ -23,7 +24,9 @@ pub fn random<const D: usize>(shape: [usize; D], low: f64, high: f64) -> Tensor<
 /// The largest difference, in units of the largest value of `expected`.
 pub fn difference(found: &[f32], expected: &[f32]) -> f32 {
     assert_eq!(found.len(), expected.len());
-    let largest = expected.iter().fold(1e-12f32, |most, value| most.max(value.abs()));
+    let largest = expected
+        .iter()
+        .fold(1e-12f32, |most, value| most.max(value.abs()));
     let apart = found.iter().zip(expected).map(|(a, b)| (a - b).abs());
     apart.fold(0f32, f32::max) / largest
 }
@@ -58,19 +61,20 @@ pub const ENCODERS: [(&str, &str, ImageShape, usize); 4] = [
 
 /// Handwritten digits, `[count, C, H, W]`: enlarged with black, and another digit in each channel.
 pub fn digits(count: usize, shape: ImageShape) -> Tensor<4> {
-    let data = protovae_data::sets::mnist_5k_images();
-    let plane = 28 * 28;
+    let splits = Mnist5kConfig::default()
+        .load(&DataSearch::default())
+        .unwrap();
     let mut pixels = vec![-1f32; count * shape.channels * shape.height * shape.width];
-    for image in 0..count {
-        for channel in 0..shape.channels {
-            let digit = &data[((image * shape.channels + channel) % 100) * plane..][..plane];
-            for row in 0..28.min(shape.height) {
-                for column in 0..28.min(shape.width) {
-                    let to = ((image * shape.channels + channel) * shape.height + row) * shape.width
-                        + column;
-                    pixels[to] = digit[row * 28 + column];
-                }
-            }
+    let planes = pixels.chunks_exact_mut(shape.height * shape.width);
+    let mut digit = vec![0f32; 28 * 28];
+    for (number, plane) in planes.enumerate() {
+        splits.train.image(number, &mut digit).unwrap();
+        let rows = plane
+            .chunks_exact_mut(shape.width)
+            .zip(digit.chunks_exact(28));
+        for (row, of_digit) in rows {
+            let width = row.len().min(28);
+            row[..width].copy_from_slice(&of_digit[..width]);
         }
     }
     tensor(&pixels, [count, shape.channels, shape.height, shape.width])
@@ -84,7 +88,9 @@ pub fn encoder(recipe: &str, image: ImageShape, latent_dimensions: usize) -> Box
         image,
         latent_dimensions,
     };
-    let encoder = config.build(&spec, &mut Initializer::new(5, &device)).unwrap();
+    let encoder = config
+        .build(&spec, &mut Initializer::new(5, &device))
+        .unwrap();
     for _ in 0..8 {
         encoder.encode(Tensor::from_inner(digits(16, image)));
     }
