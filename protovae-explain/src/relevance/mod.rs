@@ -11,6 +11,9 @@
 //! Everything is forward operations on tensors without autodiff: the activations of one forward pass serve all targets, and
 //! what depends on the image alone is computed once for all of them.
 
+// A network has a handful of layers: boxing the larger kinds would buy nothing.
+#![allow(clippy::large_enum_variant)]
+
 mod canonise;
 mod composite;
 mod linear_map;

@@ -15,7 +15,8 @@ pub enum Rule {
         /// Keeps outputs near zero from sending out more than they got; above 0.
         epsilon: f64,
     },
-    /// Shares `alpha·(x_i·w_ij)⁺/z_j⁺ − beta·(x_i·w_ij)⁻/z_j⁻`, biases counted by their sign.
+    /// Shares `alpha·(x_i·w_ij)⁺/z_j⁺ − beta·(x_i·w_ij)⁻/z_j⁻`, biases counted by their sign. An output without contributions
+    /// of one sign hands on `alpha` or `−beta` times what it got, as the formula says.
     AlphaBeta {
         /// At least 1.
         alpha: f64,

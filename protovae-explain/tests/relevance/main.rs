@@ -2,4 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod by_hand;
+mod conservation;
+mod explainer;
+mod networks;
 mod support;
