@@ -4,5 +4,6 @@
 mod by_hand;
 mod conservation;
 mod explainer;
+mod golden;
 mod networks;
 mod support;
