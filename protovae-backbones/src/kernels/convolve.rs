@@ -47,7 +47,16 @@ impl Packed {
         [targets, sources, square]: [usize; 3],
         taps: impl Fn(usize, usize) -> &'a [f32] + Sync,
     ) -> Self {
-        let tiles: Vec<_> = tiles(targets, Level::get().rows()).collect();
+        let tiles = tiles(targets, Level::get().rows()).collect();
+        Self::in_tiles(tiles, [targets, sources, square], taps)
+    }
+
+    /// [`Packed::new`] with tiles of one's own.
+    fn in_tiles<'a>(
+        tiles: Vec<(usize, usize)>,
+        [targets, sources, square]: [usize; 3],
+        taps: impl Fn(usize, usize) -> &'a [f32] + Sync,
+    ) -> Self {
         let taps_of = sources * square;
         let pack = |to: Shared, &(first, count): &(usize, usize)| {
             // SAFETY: the tiles' parts of the values lie one after another; each is written by one thread, and all of it.
@@ -86,8 +95,13 @@ impl Packed {
         }
     }
 
+    /// First channel and number of channels of each tile.
+    pub fn tiles(&self) -> &[(usize, usize)] {
+        &self.tiles
+    }
+
     /// The weights of a tile from that channel on.
-    fn tile(&self, first: usize) -> *const f32 {
+    pub fn tile(&self, first: usize) -> *const f32 {
         let values: *const f32 = self.values.as_ptr().cast();
         // SAFETY: the tiles' channels are those for which there are values.
         unsafe { values.add(first * self.taps) }
@@ -105,6 +119,19 @@ impl Packed {
     pub fn up(geometry: &Geometry, weight: &[f32]) -> Self {
         let (small, big, square) = (geometry.small, geometry.big, geometry.square());
         Self::new([big, small, square], |target, source| {
+            &weight[(source * big + target) * square..][..square]
+        })
+    }
+
+    /// [`Packed::up`] for a big side whose channels are `terms` times as many as one wants, term by term: the terms of a
+    /// channel come side by side, and never in two tiles.
+    pub fn up_by_term(geometry: &Geometry, weight: &[f32], terms: usize) -> Self {
+        let (small, big, square) = (geometry.small, geometry.big, geometry.square());
+        let channels = big / terms;
+        let tiles = tiles(channels, (Level::get().rows() / terms).max(1));
+        let tiles = tiles.map(|(first, count)| (first * terms, count * terms));
+        Self::in_tiles(tiles.collect(), [big, small, square], |target, source| {
+            let target = target % terms * channels + target / terms;
             &weight[(source * big + target) * square..][..square]
         })
     }

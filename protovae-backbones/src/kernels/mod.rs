@@ -23,6 +23,7 @@ mod operations;
 mod panel;
 mod pool;
 mod primitive;
+mod pullback;
 pub mod stock;
 mod sums;
 #[cfg(test)]
@@ -32,6 +33,7 @@ mod vector;
 pub use maps::{Maps, NormalisedMaps};
 pub use operations::operations;
 pub use pool::release_memory;
+pub use pullback::{PullbackStep, pullback};
 
 /// Convolution of `[N, I, H, W]` with weight `[O, I, k, k]` and bias `[O]`.
 pub fn conv2d(

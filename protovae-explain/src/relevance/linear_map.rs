@@ -181,11 +181,7 @@ impl LinearMap {
                 let area = (kernel[0] * kernel[1]) as f64;
                 let [rows, columns] = [height / kernel[0], width / kernel[1]];
                 if kernel == stride && [rows * kernel[0], columns * kernel[1]] == [height, width] {
-                    let [tall, wide] = *kernel;
-                    return (output / area)
-                        .reshape([samples * channels * rows, 1, columns, 1])
-                        .expand([samples * channels * rows, tall, columns, wide])
-                        .reshape([samples, channels * height * width]);
+                    return repeated(output / area, [channels, rows, columns], *kernel);
                 }
                 // Each channel by itself, as a convolution of one channel.
                 let window =
@@ -230,6 +226,18 @@ impl LinearMap {
             _ => None,
         }
     }
+}
+
+/// Maps `[B, C·H·W]` with each value repeated over a window.
+pub(super) fn repeated(
+    maps: Tensor<2>,
+    [channels, height, width]: MapShape,
+    [tall, wide]: [usize; 2],
+) -> Tensor<2> {
+    let [samples, _] = maps.dims();
+    maps.reshape([samples * channels * height, 1, width, 1])
+        .expand([samples * channels * height, tall, width, wide])
+        .reshape([samples, channels * height * tall * width * wide])
 }
 
 /// The adjoint of a convolution with weight `[O, I, h, w]`: `[B, O·H'·W']` to `[B, I·H·W]`.

@@ -15,6 +15,7 @@
 #![allow(clippy::large_enum_variant)]
 
 mod canonise;
+mod chain;
 mod composite;
 mod linear_map;
 mod prepare;

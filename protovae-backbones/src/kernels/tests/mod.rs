@@ -13,6 +13,7 @@ mod maps;
 mod memory;
 mod nan;
 mod networks;
+mod pullback;
 mod reference;
 mod single;
 mod threads;
