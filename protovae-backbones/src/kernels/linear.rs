@@ -126,6 +126,29 @@ pub fn linear(input: &Tensor<2>, weight: &Tensor<2>, bias: &Tensor<1>) -> Option
     })
 }
 
+/// `input·weightᵀ` for `[N, out]` and `[in, out]`, without writing the transpose down; none as in [`linear`], or with
+/// autodiff.
+pub fn linear_transposed(input: &Tensor<2>, weight: &Tensor<2>) -> Option<Tensor<2>> {
+    let [samples, columns] = input.dims();
+    let [inputs, outputs] = weight.dims();
+    if columns != outputs || samples * inputs * outputs == 0 || input.device().is_autodiff() {
+        return None;
+    }
+    let no_bias = Tensor::zeros([1], &weight.device());
+    let Inputs::Plain([input, weight, _]) = Inputs::new(input, weight, &no_bias)? else {
+        return None;
+    };
+    let shape = Shape {
+        samples,
+        inputs,
+        outputs,
+    };
+    let (input, weight) = (contiguous(&input), contiguous(&weight));
+    let product = shape.input_gradient(values(&input), values(&weight));
+    let product = plain(product, &[samples, inputs]);
+    Some(Tensor::from_primitive::<Flex>(product))
+}
+
 impl Shape {
     fn forward(&self, input: &Plain, weight: &Plain, bias: &Plain) -> Plain {
         let (input, weight, bias) = (contiguous(input), contiguous(weight), contiguous(bias));

@@ -109,3 +109,8 @@ pub fn relu(input: Tensor<2>) -> Tensor<2> {
 pub fn linear(input: Tensor<2>, weight: Tensor<2>, bias: Tensor<1>) -> Tensor<2> {
     linear::linear(&input, &weight, &bias).unwrap_or_else(|| stock::linear(input, weight, bias))
 }
+
+/// `input·weightᵀ` for `[N, out]` and `[in, out]`: [`linear`] on the way back.
+pub fn linear_transposed(input: Tensor<2>, weight: Tensor<2>) -> Tensor<2> {
+    linear::linear_transposed(&input, &weight).unwrap_or_else(|| input.matmul(weight.transpose()))
+}

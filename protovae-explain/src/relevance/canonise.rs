@@ -125,7 +125,7 @@ pub(super) fn canonise(
                     return Err(misfit());
                 }
                 let outputs = weight.dims()[1];
-                let map = LinearMap::fully_connected(weight.clone());
+                let map = LinearMap::FullyConnected(weight.clone());
                 let bias = bias.clone().map(|bias| bias.reshape([1, outputs]));
                 let (map, bias) = match pending.take() {
                     Some(affine) => take_in(map, bias, affine, shape),
@@ -251,9 +251,9 @@ fn fold_back(
             let outputs = weight.dims()[0];
             *weight = weight.clone() * scale.clone().reshape([outputs, 1, 1, 1]);
         }
-        LinearMap::FullyConnected { weight, .. } => {
+        LinearMap::FullyConnected(weight) => {
             let outputs = weight.dims()[1];
-            *map = LinearMap::fully_connected(weight.clone() * scale.clone().reshape([1, outputs]));
+            *weight = weight.clone() * scale.clone().reshape([1, outputs]);
         }
         _ => return false,
     }
@@ -291,9 +291,9 @@ fn take_in(
             padding,
             input,
         },
-        LinearMap::FullyConnected { weight, .. } => {
+        LinearMap::FullyConnected(weight) => {
             let elements: usize = shape.iter().product();
-            LinearMap::fully_connected(weight * spread(scale, shape).reshape([elements, 1]))
+            LinearMap::FullyConnected(weight * spread(scale, shape).reshape([elements, 1]))
         }
         other => other,
     };

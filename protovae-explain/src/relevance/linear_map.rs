@@ -18,11 +18,8 @@ pub(super) enum LinearMap {
         padding: [usize; 2],
         input: MapShape,
     },
-    /// Weight `[in, out]`, and its transpose in memory for the way back.
-    FullyConnected {
-        weight: Tensor<2>,
-        transposed: Tensor<2>,
-    },
+    /// Weight `[in, out]`.
+    FullyConnected(Tensor<2>),
     /// Means over windows without padding.
     AveragePool {
         kernel: [usize; 2],
@@ -44,14 +41,6 @@ pub(super) enum Part {
 }
 
 impl LinearMap {
-    pub(super) fn fully_connected(weight: Tensor<2>) -> Self {
-        let [inputs, outputs] = weight.dims();
-        // A reshape that is not free makes burn write the transpose out once, in place of at every product.
-        let transposed = weight.clone().transpose();
-        let transposed = (transposed * 1.0).reshape([outputs, inputs]);
-        Self::FullyConnected { weight, transposed }
-    }
-
     /// Whether some weight can be negative.
     pub(super) fn is_positive(&self) -> bool {
         matches!(self, Self::AveragePool { .. })
@@ -79,7 +68,7 @@ impl LinearMap {
                 padding: *padding,
                 input: *input,
             },
-            Self::FullyConnected { weight, .. } => Self::fully_connected(of(weight, part)),
+            Self::FullyConnected(weight) => Self::FullyConnected(of(weight, part)),
             // All weights are one positive number, and rules that square weights or count them divide by their sum.
             Self::AveragePool { .. } => self.clone(),
             Self::Scale(scale) => Self::Scale(of(scale, part)),
@@ -108,7 +97,7 @@ impl LinearMap {
                 let [height, width] = windows([rows, columns], *stride, *padding)?;
                 (inputs == channels).then_some([outputs, height, width])
             }
-            Self::FullyConnected { weight, .. } => {
+            Self::FullyConnected(weight) => {
                 let [inputs, outputs] = weight.dims();
                 (inputs == channels * height * width).then_some([outputs, 1, 1])
             }
@@ -142,7 +131,11 @@ impl LinearMap {
                 };
                 output.flatten(1, 3)
             }
-            Self::FullyConnected { weight, .. } => input.matmul(weight.clone()),
+            Self::FullyConnected(weight) => {
+                let outputs = weight.dims()[1];
+                let bias = Tensor::zeros([outputs], &weight.device());
+                kernels::linear(input, weight.clone(), bias)
+            }
             Self::AveragePool {
                 kernel,
                 stride,
@@ -171,7 +164,7 @@ impl LinearMap {
                 (*stride, *padding),
                 [*height, *width],
             ),
-            Self::FullyConnected { transposed, .. } => output.matmul(transposed.clone()),
+            Self::FullyConnected(weight) => kernels::linear_transposed(output, weight.clone()),
             Self::AveragePool {
                 kernel,
                 stride,
@@ -215,13 +208,13 @@ impl LinearMap {
                     input: [channels * maps.len(), *height, *width],
                 })
             }
-            Self::FullyConnected { .. } => {
+            Self::FullyConnected(_) => {
                 let weights = maps.iter().map(|map| match map {
-                    Self::FullyConnected { weight, .. } => Some(weight.clone()),
+                    Self::FullyConnected(weight) => Some(weight.clone()),
                     _ => None,
                 });
                 let weights = weights.collect::<Option<Vec<_>>>()?;
-                Some(Self::fully_connected(Tensor::cat(weights, 0)))
+                Some(Self::FullyConnected(Tensor::cat(weights, 0)))
             }
             _ => None,
         }
