@@ -160,6 +160,9 @@ pub struct PredictArgs {
     /// Swap dark and light first: for dark ink on light paper and a model of light digits on black.
     #[arg(long)]
     pub invert: bool,
+    /// Classify pictures that are unlike the training images as well, without saying so.
+    #[arg(long)]
+    pub never_abstain: bool,
     /// Where to compute.
     #[command(flatten)]
     pub device: DeviceArgs,

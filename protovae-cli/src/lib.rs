@@ -18,6 +18,7 @@ pub mod output;
 pub mod presets;
 mod session;
 mod suggest;
+mod tables;
 
 use std::ffi::OsString;
 use std::process::ExitCode;

@@ -7,19 +7,25 @@ use burn::tensor::{Device, Tensor, TensorData};
 use protovae_core::model::BoxModel;
 use protovae_core::train::{ModelCard, load_model};
 use protovae_data::read_picture;
+use protovae_explain::views::{LatentTable, StrangenessDetector};
 use serde_json::{Value, json};
 
 use crate::args::PredictArgs;
 use crate::error::{CliError, Result};
 use crate::output::{Voice, print_error};
-use crate::session;
+use crate::{session, tables};
 
 pub fn run(arguments: &PredictArgs, voice: Voice) -> Result<()> {
     let device = session::device(&arguments.device)?;
-    let (model, card) = load_model(&session::model_path(&arguments.run), &device)?;
+    let path = session::model_path(&arguments.run);
+    let (model, card) = load_model(&path, &device)?;
+    let detector = match arguments.never_abstain {
+        true => None,
+        false => tables::strangeness(&path)?,
+    };
     let mut failed = 0;
     for path in &arguments.images {
-        match predict(path, &model, &card, arguments, &device) {
+        match predict(path, &model, &card, detector.as_ref(), arguments, &device) {
             Ok(found) => show(&found, voice)?,
             Err(error) => {
                 failed += 1;
@@ -41,6 +47,7 @@ fn predict(
     path: &Path,
     model: &BoxModel,
     card: &ModelCard,
+    detector: Option<&StrangenessDetector>,
     arguments: &PredictArgs,
     device: &Device,
 ) -> Result<Value> {
@@ -51,7 +58,8 @@ fn predict(
         pixels.iter_mut().for_each(|value| *value = -*value);
     }
     let data = TensorData::new(pixels, [1, image.channels, image.height, image.width]);
-    let prediction = model.predict(Tensor::from_data(data, device));
+    let image = Tensor::from_data(data, device);
+    let prediction = model.predict(image.clone());
     let probabilities = values(softmax(prediction.logits, 1));
     let (class, probability) = largest(&probabilities);
     let name = |class: usize| card.class_names.get(class).cloned().unwrap_or_default();
@@ -80,6 +88,14 @@ fn predict(
             .collect();
         found["prototypes"] = Value::Array(nearest);
     }
+    if let Some(detector) = detector {
+        let table = LatentTable::new(model, [Ok::<_, CliError>((image, vec![0]))])?;
+        if let Some(judgement) = detector.judge_all(&table).into_iter().next() {
+            found["strangeness"] = json!(judgement.score);
+            found["abstains"] = json!(judgement.strange);
+            found["reason"] = json!(judgement.reason);
+        }
+    }
     Ok(found)
 }
 
@@ -87,12 +103,16 @@ fn show(found: &Value, voice: Voice) -> Result<()> {
     voice.object(found)?;
     let text = |value: &Value| value.as_str().unwrap_or_default().to_string();
     let number = |value: &Value| value.as_f64().unwrap_or_default();
-    voice.line(format!(
-        "{}: {} (probability {:.3})",
-        text(&found["image"]),
-        text(&found["class"]),
-        number(&found["probability"])
-    ))?;
+    let (image, class) = (text(&found["image"]), text(&found["class"]));
+    let probability = number(&found["probability"]);
+    voice.line(if found["abstains"] == true {
+        format!(
+            "{image}: unsure, for it is unlike the training images ({}); if anything, {class} (probability {probability:.3})",
+            text(&found["reason"])
+        )
+    } else {
+        format!("{image}: {class} (probability {probability:.3})")
+    })?;
     for prototype in found["prototypes"].as_array().into_iter().flatten() {
         voice.line(format!(
             "  {} #{}  similarity {:.4}",

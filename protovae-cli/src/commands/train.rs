@@ -16,7 +16,7 @@ use crate::args::TrainArgs;
 use crate::config::{self, RunConfig};
 use crate::error::{CliError, Result};
 use crate::output::{Progress, Voice};
-use crate::session;
+use crate::{session, tables};
 
 /// Where the run goes and whether it goes on.
 enum Place {
@@ -54,6 +54,8 @@ pub fn run(arguments: &TrainArgs, voice: Voice) -> Result<()> {
     };
     let json = config.to_json()?;
     directory.write_config(&json)?;
+    // What an earlier run learned is not true of the new model.
+    let _ = std::fs::remove_file(tables::strangeness_path(&directory.model()));
     introduce(&config, &data, &model, voice, &json);
 
     let begun = Instant::now();
@@ -93,6 +95,17 @@ pub fn run(arguments: &TrainArgs, voice: Voice) -> Result<()> {
     card.epochs = last.epoch;
     save_model(&directory.model(), &trained.model, &card)?;
     let pictures = draw(&trained.model, &data, &directory)?;
+    let table = tables::latent_table(
+        &trained.model,
+        data.test.as_ref(),
+        &device.clone().without_autodiff(),
+    )?;
+    // The model is done and stays, whatever becomes of this.
+    if let Err(error) = tables::learn_strangeness(&table, &directory.model()) {
+        voice.note(format!(
+            "note: `predict` will not notice images unlike the training set's: {error}"
+        ));
+    }
 
     let seconds = begun.elapsed().as_secs_f64();
     conclude(

@@ -4,6 +4,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod abstain;
 mod bad_input;
 mod bench;
 mod data;

@@ -46,7 +46,8 @@ fn a_run_leaves_every_artifact() {
             "metrics.jsonl",
             "model.safetensors",
             "prototypes.png",
-            "reconstructions.png"
+            "reconstructions.png",
+            "strangeness.json"
         ]
     );
 }
