@@ -43,6 +43,8 @@ pub enum Command {
     Predict(PredictArgs),
     /// Show a model's prototypes: a picture, and how each one is used.
     Prototypes(PrototypesArgs),
+    /// Explain predictions: which prototypes speak for them, and which pixels for each prototype.
+    Explain(ExplainArgs),
     /// How fast this machine trains and evaluates: images a second for every preset.
     Bench(BenchArgs),
     /// The data sets: what there are, get them, check them, look at them.
@@ -163,6 +165,39 @@ pub struct PredictArgs {
     /// Classify pictures that are unlike the training images as well, without saying so.
     #[arg(long)]
     pub never_abstain: bool,
+    /// Where to compute.
+    #[command(flatten)]
+    pub device: DeviceArgs,
+}
+
+/// `protovae explain`.
+#[derive(Debug, Args)]
+pub struct ExplainArgs {
+    /// A run directory or a model.safetensors.
+    pub run: PathBuf,
+    /// The pictures.
+    #[arg(required = true)]
+    pub images: Vec<PathBuf>,
+    /// The prototypes; what follows is the help's text, whose brackets rustdoc would take for links.
+    #[arg(
+        long,
+        value_name = "WHICH",
+        default_value = "top3",
+        help = "topN (those that speak most for the predicted class), all, or CLASS:NUMBER[,CLASS:NUMBER...]"
+    )]
+    pub prototypes: String,
+    /// The method: prp, prp:COMPOSITE, gradient-times-input, integrated-gradients, smooth-grad, occlusion or random.
+    #[arg(long, value_name = "NAME", default_value = "prp")]
+    pub method: String,
+    /// Folder for the pictures, made if need be.
+    #[arg(long, value_name = "DIR", default_value = "explanations")]
+    pub out: PathBuf,
+    /// Write the relevance itself as well, as NumPy arrays of prototypes × channels × height × width.
+    #[arg(long)]
+    pub maps: bool,
+    /// Swap dark and light first: for dark ink on light paper and a model of light digits on black.
+    #[arg(long)]
+    pub invert: bool,
     /// Where to compute.
     #[command(flatten)]
     pub device: DeviceArgs,

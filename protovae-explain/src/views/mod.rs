@@ -4,11 +4,14 @@
 //! * [`Neighbours`]: the nearest images to each prototype and the farthest of its own class;
 //! * [`Usage`]: how often each prototype is the nearest, and which are dead or duplicates;
 //! * [`Evidence`]: the share of each prototype in a logit;
+//! * [`ExplainedImage`]: one image with its evidence and relevance, in pictures and in words;
 //! * [`Path`]: images between an image and a prototype, and where the prediction turns (a counterfactual);
 //! * [`LatentMap`]: the latent space in two dimensions;
 //! * [`StrangenessDetector`]: whether an image is unlike everything the model was trained on.
 
+mod choice;
 mod evidence;
+mod explained;
 mod latent_map;
 mod latent_table;
 mod neighbours;
@@ -16,7 +19,9 @@ mod path;
 mod strangeness;
 mod usage;
 
+pub use choice::PrototypeChoice;
 pub use evidence::{Contribution, Evidence};
+pub use explained::{ExplainedImage, ExplainedTarget};
 pub use latent_map::LatentMap;
 pub use latent_table::LatentTable;
 pub use neighbours::{Neighbour, Neighbours};
