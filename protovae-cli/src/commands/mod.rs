@@ -4,6 +4,7 @@ pub mod bench;
 pub mod config;
 pub mod data;
 pub mod eval;
+pub mod measure;
 pub mod predict;
 pub mod prototypes;
 pub mod train;
