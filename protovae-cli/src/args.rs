@@ -45,6 +45,8 @@ pub enum Command {
     Prototypes(PrototypesArgs),
     /// Explain predictions: which prototypes speak for them, and which pixels for each prototype.
     Explain(ExplainArgs),
+    /// What explanations are worth: masking, ordering, robustness, attacks and diversity, beside a random map.
+    Measure(MeasureArgs),
     /// How fast this machine trains and evaluates: images a second for every preset.
     Bench(BenchArgs),
     /// The data sets: what there are, get them, check them, look at them.
@@ -214,6 +216,75 @@ pub struct PrototypesArgs {
     /// Where to compute.
     #[command(flatten)]
     pub device: DeviceArgs,
+}
+
+/// A measure of explanations or of the model itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum MeasureName {
+    /// Average Drop and Average Increase when half of the image is kept.
+    Masking,
+    /// How fast the score rises when pixels come back in the order of their relevance.
+    Ordering,
+    /// How far maps and similarities move under small noise.
+    Robustness,
+    /// Distances, usage and entropy of the prototypes.
+    Diversity,
+    /// Accuracy under FGSM and PGD.
+    Attacks,
+}
+
+/// Which half of the image masking keeps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum KeepName {
+    /// The most relevant.
+    Most,
+    /// The least relevant.
+    Least,
+}
+
+/// `protovae measure`.
+#[derive(Debug, Args)]
+pub struct MeasureArgs {
+    /// A run directory.
+    pub run: PathBuf,
+    /// An explainer to measure; may be repeated. Default all; the random map is always among them.
+    #[arg(long = "method", value_name = "NAME", help = method_help())]
+    pub methods: Vec<String>,
+    /// How many images, drawn from the split by the seed.
+    #[arg(long, value_name = "N", default_value_t = 500)]
+    pub images: usize,
+    /// A measure; may be repeated. Default all.
+    #[arg(long = "measure", value_name = "NAME", value_enum)]
+    pub measures: Vec<MeasureName>,
+    /// The part of the data set.
+    #[arg(long, value_enum, default_value = "test")]
+    pub split: Split,
+    /// The seed of the choice of images, the noise and the random map.
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
+    /// Which half of the image masking keeps.
+    #[arg(long, value_enum, default_value = "most")]
+    pub keep: KeepName,
+    /// Write everything as JSON to this file, with the values of each image.
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+    /// Print the tables as Markdown.
+    #[arg(long, conflicts_with = "json")]
+    pub markdown: bool,
+    /// Folder with the data sets, if it has moved since the training.
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// Where to compute.
+    #[command(flatten)]
+    pub device: DeviceArgs,
+}
+
+/// Names the explainers there are.
+fn method_help() -> String {
+    format!(
+        "An explainer to measure; may be repeated. Default all; the random map is always among them. One of {}",
+        protovae_explain::explainers::NAMES.join(", ")
+    )
 }
 
 /// `protovae bench`.

@@ -5,6 +5,7 @@ pub mod config;
 pub mod data;
 pub mod eval;
 pub mod explain;
+pub mod measure;
 pub mod predict;
 pub mod prototypes;
 pub mod train;

@@ -1,0 +1,141 @@
+//! `protovae measure`.
+
+use burn::tensor::{Device, Tensor, TensorData};
+use protovae_core::plugin::Explainer;
+use protovae_core::train::{RunDirectory, load_model, write_atomically};
+use protovae_data::{Dataset, permutation};
+use protovae_explain::explainers;
+use protovae_explain::measures::{Keep, Measure, Settings, compare};
+use serde_json::{Value, json};
+
+use crate::args::{KeepName, MeasureArgs, MeasureName, Split};
+use crate::config;
+use crate::error::{CliError, Result};
+use crate::output::Voice;
+use crate::session;
+
+pub fn run(arguments: &MeasureArgs, voice: Voice) -> Result<()> {
+    if arguments.images == 0 {
+        return Err(CliError::Usage("--images must be at least 1".to_string()));
+    }
+    // Wrong names are told before anything is loaded.
+    let methods = methods(arguments)?;
+    let settings = settings(arguments);
+    let device = session::device(&arguments.device)?;
+    let directory = RunDirectory::open(&arguments.run)?;
+    let config = config::load_file(&directory.config())?;
+    let (model, card) = load_model(&directory.model(), &device)?;
+    let data = session::data(&config, arguments.data_dir.as_deref())?;
+    for note in &data.notes {
+        voice.note(format!("note: {note}"));
+    }
+    if card.data_digest != data.digest {
+        voice.note("warning: these are not the data that the model was trained on");
+    }
+    let (dataset, split) = match arguments.split {
+        Split::Train => (&data.train, "train"),
+        Split::Test => (&data.test, "test"),
+    };
+    let mut chosen = permutation(arguments.seed, 0, dataset.len());
+    chosen.truncate(arguments.images);
+    if chosen.len() < arguments.images {
+        voice.note(format!(
+            "note: there are only {} {split} images",
+            chosen.len()
+        ));
+    }
+    let (images, labels) = read(&**dataset, &chosen, &device.without_autodiff())?;
+    let found = compare(&model, &images, &labels, methods, settings, &mut |next| {
+        voice.note(format!("measuring {next}"));
+    })?;
+
+    let mut object = json!({
+        "run": arguments.run,
+        "model": model.kind(),
+        "reported_as": card.reported_as,
+        "data": data.name,
+        "data_digest": data.digest,
+        "split": split,
+        "seed": arguments.seed,
+        "classes": data.classes,
+    });
+    let all = serde_json::to_value(&found).map_err(std::io::Error::other)?;
+    if let (Value::Object(object), Value::Object(all)) = (&mut object, all) {
+        object.extend(all);
+    }
+    if let Some(path) = &arguments.out {
+        let text = serde_json::to_string_pretty(&object).map_err(std::io::Error::other)?;
+        write_atomically(path, (text + "\n").as_bytes())?;
+        voice.note(format!("wrote {}", path.display()));
+    }
+    // A line for other programs; the values of each image are for the file.
+    if let Some(object) = object.as_object_mut() {
+        object.remove("measured");
+    }
+    voice.object(&object)?;
+    let text = if arguments.markdown {
+        found.markdown()
+    } else {
+        found.text()
+    };
+    voice.line(format!(
+        "{} ({}) on {} {split} images of {}\n",
+        model.kind(),
+        card.reported_as,
+        found.images,
+        data.name
+    ))?;
+    voice.line(text.trim_end())
+}
+
+/// The explainers that are asked for, each once.
+fn methods(arguments: &MeasureArgs) -> Result<Vec<Box<dyn Explainer>>> {
+    let mut names: Vec<&str> = Vec::new();
+    for name in &arguments.methods {
+        if !names.contains(&name.as_str()) {
+            names.push(name);
+        }
+    }
+    if names.is_empty() {
+        names = explainers::NAMES.to_vec();
+    }
+    let built: protovae_core::Result<Vec<_>> = names.into_iter().map(explainers::named).collect();
+    Ok(built?)
+}
+
+fn settings(arguments: &MeasureArgs) -> Settings {
+    let mut settings = Settings::with_seed(arguments.seed);
+    settings.masking.keep = match arguments.keep {
+        KeepName::Most => Keep::Most,
+        KeepName::Least => Keep::Least,
+    };
+    if !arguments.measures.is_empty() {
+        let measures = arguments.measures.iter().map(|name| match name {
+            MeasureName::Masking => Measure::Masking,
+            MeasureName::Ordering => Measure::Ordering,
+            MeasureName::Robustness => Measure::Robustness,
+            MeasureName::Diversity => Measure::Diversity,
+            MeasureName::Attacks => Measure::Attacks,
+        });
+        settings.measures = measures.collect();
+    }
+    settings
+}
+
+/// Images `[N, C, H, W]` on a device, and their classes.
+fn read(
+    dataset: &dyn Dataset,
+    chosen: &[usize],
+    device: &Device,
+) -> Result<(Tensor<4>, Vec<usize>)> {
+    let shape = dataset.shape();
+    let mut values = vec![0f32; chosen.len() * shape.pixels()];
+    let mut labels = Vec::with_capacity(chosen.len());
+    for (image, index) in values.chunks_exact_mut(shape.pixels().max(1)).zip(chosen) {
+        dataset.image(*index, image)?;
+        labels.push(dataset.label(*index)?);
+    }
+    let dimensions = [chosen.len(), shape.channels, shape.height, shape.width];
+    let images = Tensor::from_data(TensorData::new(values, dimensions), device);
+    Ok((images, labels))
+}
