@@ -1,1 +1,195 @@
-//! The report: one HTML file that opens from disk.
+//! The report: one HTML page about one model, to be opened from disk, sent by mail, printed.
+//!
+//! [`Report`] is plain data; [`Report::gather`] fills it from a model and its data, and [`Report::to_html`] makes the page. It has no scripts and loads nothing: pictures are inside, and a
+//! content security policy forbids everything else. Every text is escaped, whoever supplied it.
+//!
+//! ```
+//! use protovae_explain::report::Report;
+//! let report = Report { title: "digits <1>".into(), ..Report::default() };
+//! let page = report.to_html(Report::LARGEST)?;
+//! assert!(page.contains("digits &lt;1&gt;") && !page.contains("<script"));
+//! # Ok::<(), protovae_explain::Error>(())
+//! ```
+
+mod confusion;
+mod figures;
+mod gather;
+mod gather_measures;
+mod gather_predictions;
+mod measured;
+mod page;
+mod predictions;
+mod prototypes;
+mod training;
+
+pub use figures::{Chart, Picture};
+pub use gather::{ImageSource, Sources};
+
+use serde::{Deserialize, Serialize};
+
+/// Everything that a page shows. Parts without data are left out.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Report {
+    /// The page's name.
+    pub title: String,
+    /// One sentence below it.
+    pub subtitle: String,
+    /// The figures that a reader looks for first, with their names: `("test accuracy", "99.42 %")`.
+    pub headline: Vec<(String, String)>,
+    /// What the reader should beware of.
+    pub warnings: Vec<String>,
+    /// What the model is and what it was trained on, a line each.
+    pub facts: Vec<(String, String)>,
+    /// How it was trained.
+    pub training: Option<Training>,
+    /// How often it is right.
+    pub results: Option<Results>,
+    /// What it has learned to look for.
+    pub prototypes: Vec<ClassPrototypes>,
+    /// Where images and prototypes lie.
+    pub latent_map: Option<Chart>,
+    /// Single predictions with their reasons.
+    pub predictions: Vec<ExplainedPrediction>,
+    /// What the explanations are worth.
+    pub measures: Option<Measures>,
+    /// How strange images are recognised.
+    pub strangeness: Option<Strangeness>,
+    /// How the page was made: command, version, and the like.
+    pub provenance: Vec<(String, String)>,
+}
+
+/// How a model was trained.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Training {
+    /// Settings worth a line.
+    pub facts: Vec<(String, String)>,
+    /// Accuracy and losses over the epochs.
+    pub charts: Vec<Chart>,
+    /// The resolved configuration, shown as it is.
+    pub configuration: String,
+}
+
+/// How often a model is right.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Results {
+    /// The part of the data set, in words, such as `10,000 test images`.
+    pub images: String,
+    /// Share of images taken for what they are.
+    pub accuracy: f64,
+    /// Each term of the loss.
+    pub terms: Vec<(String, f64)>,
+    /// The names of the classes.
+    pub classes: Vec<String>,
+    /// `confusion[true][predicted]`, images.
+    pub confusion: Vec<Vec<u64>>,
+}
+
+/// The prototypes of one class.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct ClassPrototypes {
+    /// The class.
+    pub class: String,
+    /// Its prototypes.
+    pub prototypes: Vec<PrototypeEntry>,
+}
+
+/// One prototype.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct PrototypeEntry {
+    /// Such as `7 #2`.
+    pub name: String,
+    /// The prototype decoded.
+    pub picture: Option<Picture>,
+    /// How it is used, in words.
+    pub usage: String,
+    /// The training images nearest to it, with captions in their `alt`.
+    pub nearest: Vec<Picture>,
+    /// The training images of its class farthest from it.
+    pub farthest: Vec<Picture>,
+}
+
+/// One prediction and its reasons.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct ExplainedPrediction {
+    /// Such as `Test image 17`.
+    pub heading: String,
+    /// Whether the prediction is right, if that is known.
+    pub correct: Option<bool>,
+    /// The image.
+    pub image: Option<Picture>,
+    /// What the decoder makes of it.
+    pub reconstruction: Option<Picture>,
+    /// What the prediction rests on, a sentence each.
+    pub words: Vec<String>,
+    /// The prototypes that speak most for it.
+    pub evidence: Vec<EvidenceEntry>,
+    /// From the image to the nearest prototype of another class.
+    pub path: Vec<Picture>,
+    /// What the path shows, in a sentence.
+    pub path_words: String,
+}
+
+/// One prototype's part in a prediction.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct EvidenceEntry {
+    /// Such as `7 #2`.
+    pub name: String,
+    /// The prototype decoded.
+    pub prototype: Option<Picture>,
+    /// Relevance of the pixels.
+    pub relevance: Option<Picture>,
+    /// The same over the image.
+    pub overlay: Option<Picture>,
+    /// The similarity to the prototype.
+    pub similarity: f64,
+    /// Its share of what speaks for the class, from 0 to 1.
+    pub share: f64,
+}
+
+/// A table of measures of explanations.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Measures {
+    /// What was measured on, in words.
+    pub images: String,
+    /// One table for each measure.
+    pub tables: Vec<MeasureTable>,
+    /// Curves of the ordering test, of attacks, and the like.
+    pub charts: Vec<Chart>,
+    /// What else is to be said.
+    pub notes: Vec<String>,
+}
+
+/// One measure of all explainers.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct MeasureTable {
+    /// The measure's name.
+    pub name: String,
+    /// What it says, and whether more or less of it is better.
+    pub meaning: String,
+    /// A row for each explainer.
+    pub rows: Vec<MeasureRow>,
+}
+
+/// One measure of one explainer.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct MeasureRow {
+    /// The explainer.
+    pub explainer: String,
+    /// The mean over the images.
+    pub mean: f64,
+    /// Its standard error.
+    pub standard_error: f64,
+    /// How much better than the random map it is, in standard errors of the difference; none for the random map itself.
+    pub better_by: Option<f64>,
+}
+
+/// How strange images are recognised.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Strangeness {
+    /// In words: threshold, share of held-out images, what it was learned from.
+    pub words: Vec<String>,
+    /// The scores of held-out images.
+    pub chart: Option<Chart>,
+    /// The strangest of the held-out images.
+    pub strangest: Vec<Picture>,
+}

@@ -1,0 +1,163 @@
+//! The page around its sections.
+
+use maud::{DOCTYPE, Markup, PreEscaped, html};
+
+use super::figures::{facts, too_large};
+use super::{Report, confusion, measured, predictions, prototypes, training};
+use crate::error::Result;
+
+const STYLE: &str = include_str!("style.css");
+
+/// Nothing is loaded and nothing runs: pictures are inside the page, and so is the style.
+const POLICY: &str = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'";
+
+/// How much of what takes room is shown.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Room {
+    /// Neighbours of each kind a prototype.
+    pub(super) neighbours: usize,
+    /// Explained predictions.
+    pub(super) predictions: usize,
+}
+
+/// A section: its name in the address, its heading, what is in it.
+struct Section {
+    id: &'static str,
+    heading: &'static str,
+    content: Markup,
+}
+
+impl Report {
+    /// The largest page that mail and browsers take without complaint: 10 MB.
+    pub const LARGEST: usize = 10_000_000;
+
+    /// The page, of at most `limit` bytes. Pictures of neighbours, then of predictions, are left out until it fits, and the
+    /// page says so.
+    ///
+    /// # Errors
+    /// [`Error::Core`](crate::Error::Core) if it does not fit even without them.
+    pub fn to_html(&self, limit: usize) -> Result<String> {
+        let most = self.predictions.len();
+        let rooms = [
+            (usize::MAX, most),
+            (3, most),
+            (1, most),
+            (1, most.div_ceil(2)),
+            (0, most.div_ceil(4)),
+            (0, 0),
+        ];
+        let mut smallest = 0;
+        for (step, (neighbours, predictions)) in rooms.into_iter().enumerate() {
+            let room = Room {
+                neighbours,
+                predictions,
+            };
+            let page = self.page(room, step > 0).into_string();
+            if page.len() <= limit {
+                return Ok(page);
+            }
+            smallest = page.len();
+        }
+        Err(too_large(smallest, limit))
+    }
+
+    fn sections(&self, room: Room) -> Vec<Section> {
+        let mut sections = Vec::new();
+        let mut add = |id, heading, content: Option<Markup>| {
+            if let Some(content) = content {
+                sections.push(Section {
+                    id,
+                    heading,
+                    content,
+                });
+            }
+        };
+        add("model", "The model", (!self.facts.is_empty()).then(|| facts(&self.facts)));
+        add("training", "Training", self.training.as_ref().map(training::section));
+        add("results", "Accuracy", self.results.as_ref().map(confusion::section));
+        add("prototypes", "Prototypes", prototypes::section(self, room));
+        add("predictions", "Predictions, explained", predictions::section(self, room));
+        add("measures", "What the explanations are worth", self.measures.as_ref().map(measured::section));
+        add("strangeness", "Strange images", self.strangeness.as_ref().map(measured::strangeness));
+        add("words", "Words on this page", Some(glossary()));
+        add("provenance", "How this page was made", (!self.provenance.is_empty()).then(|| facts(&self.provenance)));
+        sections
+    }
+
+    fn page(&self, room: Room, shortened: bool) -> Markup {
+        let sections = self.sections(room);
+        html! {
+            (DOCTYPE)
+            html lang="en" {
+                head {
+                    meta charset="utf-8";
+                    meta http-equiv="Content-Security-Policy" content=(POLICY);
+                    meta name="viewport" content="width=device-width, initial-scale=1";
+                    meta name="color-scheme" content="light dark";
+                    meta name="generator" content={ "protovae " (env!("CARGO_PKG_VERSION")) };
+                    link rel="icon" href="data:,";
+                    title { (self.title) }
+                    style { (PreEscaped(STYLE)) }
+                }
+                body {
+                    a .skip href="#content" { "Skip to the content" }
+                    header {
+                        h1 { (self.title) }
+                        @if !self.subtitle.is_empty() { p .subtitle { (self.subtitle) } }
+                        @if !self.headline.is_empty() {
+                            dl .headline {
+                                @for (name, value) in &self.headline {
+                                    div { dt { (name) } dd { (value) } }
+                                }
+                            }
+                        }
+                        nav aria-label="Contents" {
+                            ul {
+                                @for section in &sections {
+                                    li { a href={ "#" (section.id) } { (section.heading) } }
+                                }
+                            }
+                        }
+                    }
+                    main #content {
+                        @if !self.warnings.is_empty() || shortened {
+                            section .warnings aria-labelledby="warnings" {
+                                h2 #warnings { "Beware" }
+                                ul {
+                                    @for warning in &self.warnings { li { (warning) } }
+                                    @if shortened {
+                                        li { "Some pictures are left out, because the page would have been too large with them." }
+                                    }
+                                }
+                            }
+                        }
+                        @for section in &sections {
+                            section aria-labelledby=(section.id) {
+                                h2 id=(section.id) { (section.heading) }
+                                (section.content)
+                            }
+                        }
+                    }
+                    footer { p { "Made by protovae " (env!("CARGO_PKG_VERSION")) ". This page is complete in itself: it loads nothing and runs nothing." } }
+                }
+            }
+        }
+    }
+}
+
+fn glossary() -> Markup {
+    const WORDS: [(&str, &str); 9] = [
+        ("Prototype", "A point in the model's latent space that stands for a way in which a class looks. The decoder turns it into a picture."),
+        ("Latent space", "The space of a few hundred numbers into which the encoder maps an image."),
+        ("Similarity", "How near an image lies to a prototype: large for near, close to 0 for far. Classes are decided by similarities alone."),
+        ("Share of the evidence", "What one prototype adds to the score of the predicted class, as a part of all that speaks for it."),
+        ("Relevance", "How much a pixel speaks for the image's similarity to a prototype (red) or against it (blue). It is shared out from the similarity back through the layers of the encoder."),
+        ("Counterfactual", "The decoded point at which the decision turns, on the straight way from the image to the nearest prototype of another class."),
+        ("Average Drop", "How much of the score is lost when all but the most relevant half of the image is replaced by noise. Less is better."),
+        ("Relevance ordering", "The most relevant pixels of an image are pasted into noise first. The sooner the score rises, the larger the area under its curve, and the better."),
+        ("Random map", "Noise in place of an explanation. What is no better than this says nothing."),
+    ];
+    html! {
+        dl .glossary { @for (word, meaning) in WORDS { dt { (word) } dd { (meaning) } } }
+    }
+}

@@ -1,0 +1,90 @@
+//! Single predictions with their reasons.
+
+use maud::{Markup, html};
+
+use super::figures::percent;
+use super::page::Room;
+use super::{EvidenceEntry, ExplainedPrediction, Report};
+
+/// Pixels that a picture is shown wide, and a step of a path.
+const PICTURE: u32 = 112;
+const STEP: u32 = 64;
+
+pub(super) fn section(report: &Report, room: Room) -> Option<Markup> {
+    if report.predictions.is_empty() || room.predictions == 0 {
+        return None;
+    }
+    let shown = fairly(&report.predictions, room.predictions);
+    let with = |correct: Option<bool>| -> Vec<&ExplainedPrediction> {
+        shown.iter().copied().filter(|each| each.correct == correct).collect()
+    };
+    let groups = [
+        ("Wrong", with(Some(false))),
+        ("Right", with(Some(true))),
+        ("Images without a label", with(None)),
+    ];
+    Some(html! {
+        p { "Red pixels speak for the similarity to the prototype, blue ones against it; each map has its own scale." }
+        @for (name, predictions) in groups {
+            @if !predictions.is_empty() {
+                h3 { (name) }
+                @for prediction in predictions { (explained(prediction)) }
+            }
+        }
+    })
+}
+
+/// The first `count`, wrong and right ones in turn.
+fn fairly(predictions: &[ExplainedPrediction], count: usize) -> Vec<&ExplainedPrediction> {
+    let (wrong, others): (Vec<_>, Vec<_>) =
+        predictions.iter().partition(|each| each.correct == Some(false));
+    let mut chosen = Vec::with_capacity(count);
+    let (mut wrong, mut others) = (wrong.into_iter(), others.into_iter());
+    while chosen.len() < count {
+        let before = chosen.len();
+        chosen.extend(wrong.next());
+        if chosen.len() < count {
+            chosen.extend(others.next());
+        }
+        if chosen.len() == before {
+            break;
+        }
+    }
+    chosen
+}
+
+fn explained(prediction: &ExplainedPrediction) -> Markup {
+    html! {
+        article .prediction {
+            h4 { (prediction.heading) }
+            div .about {
+                div .row {
+                    @if let Some(image) = &prediction.image { (image.figure(PICTURE)) }
+                    @if let Some(image) = &prediction.reconstruction { (image.figure(PICTURE)) }
+                }
+                div .words { @for sentence in &prediction.words { p { (sentence) } } }
+            }
+            @if !prediction.evidence.is_empty() {
+                div .evidence { @for entry in &prediction.evidence { (evidence(entry)) } }
+            }
+            @if !prediction.path.is_empty() {
+                p .kind { (prediction.path_words) }
+                div .row .path { @for step in &prediction.path { (step.figure(STEP)) } }
+            }
+        }
+    }
+}
+
+fn evidence(entry: &EvidenceEntry) -> Markup {
+    html! {
+        section .reason {
+            h5 { (entry.name) }
+            p .small { (percent(entry.share)) " of the evidence, similarity " (format!("{:.2}", entry.similarity)) }
+            div .row {
+                @for picture in [&entry.prototype, &entry.relevance, &entry.overlay].into_iter().flatten() {
+                    (picture.figure(88))
+                }
+            }
+        }
+    }
+}
