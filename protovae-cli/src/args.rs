@@ -47,6 +47,8 @@ pub enum Command {
     Explain(ExplainArgs),
     /// What explanations are worth: masking, ordering, robustness, attacks and diversity, beside a random map.
     Measure(MeasureArgs),
+    /// Everything about a run on one HTML page that opens from disk: curves, prototypes, reasons, measures, warnings.
+    Report(ReportArgs),
     /// How fast this machine trains and evaluates: images a second for every preset.
     Bench(BenchArgs),
     /// The data sets: what there are, get them, check them, look at them.
@@ -200,6 +202,31 @@ pub struct ExplainArgs {
     /// Swap dark and light first: for dark ink on light paper and a model of light digits on black.
     #[arg(long)]
     pub invert: bool,
+    /// Where to compute.
+    #[command(flatten)]
+    pub device: DeviceArgs,
+}
+
+/// `protovae report`.
+#[derive(Debug, Args)]
+pub struct ReportArgs {
+    /// A run directory.
+    pub run: PathBuf,
+    /// The page to write; default report.html in the run directory.
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+    /// The method that explains the predictions; as for `explain`.
+    #[arg(long, value_name = "NAME", default_value = "prp")]
+    pub method: String,
+    /// Test images on which explanations are measured; 0 for no measures.
+    #[arg(long, value_name = "N", default_value_t = 200)]
+    pub images: usize,
+    /// Wrong predictions that are explained, and right ones.
+    #[arg(long, value_name = "N", default_value_t = 8)]
+    pub predictions: usize,
+    /// Folder with the data sets, if it has moved since the training.
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
     /// Where to compute.
     #[command(flatten)]
     pub device: DeviceArgs,

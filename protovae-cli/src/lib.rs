@@ -78,6 +78,7 @@ pub fn run(cli: args::Cli) -> Result<()> {
         args::Command::Prototypes(prototypes) => commands::prototypes::run(&prototypes, voice),
         args::Command::Explain(explain) => commands::explain::run(&explain, voice),
         args::Command::Measure(measure) => commands::measure::run(&measure, voice),
+        args::Command::Report(report) => commands::report::run(&report, voice),
         args::Command::Bench(bench) => commands::bench::run(&bench, voice),
         args::Command::Data(data) => commands::data::run(&data, voice),
         args::Command::Config(config) => commands::config::run(&config, voice),

@@ -47,6 +47,7 @@ pub fn run(arguments: &ExplainArgs, voice: Voice) -> Result<()> {
     };
     std::fs::create_dir_all(&arguments.out).map_err(|source| {
         CliError::Core(protovae_core::Error::Io {
+            action: "create",
             path: arguments.out.clone(),
             source,
         })
@@ -58,7 +59,10 @@ pub fn run(arguments: &ExplainArgs, voice: Voice) -> Result<()> {
             Ok((found, words)) => {
                 voice.object(&found)?;
                 voice.line(format!("{}: {}", path.display(), words.join(" ")))?;
-                voice.line(format!("  {}", found["picture"].as_str().unwrap_or_default()))?;
+                voice.line(format!(
+                    "  {}",
+                    found["picture"].as_str().unwrap_or_default()
+                ))?;
             }
             // What the model cannot do it can do for no image.
             Err(CliError::Core(error @ protovae_core::Error::Unsupported { .. })) => {
@@ -94,18 +98,32 @@ fn explain(
     }
     let data = TensorData::new(pixels, [1, image.channels, image.height, image.width]);
     let tensor = Tensor::from_data(data, &asked.device);
-    let explained =
-        ExplainedImage::new(&asked.model, asked.explainer.as_ref(), tensor, &asked.choice)?;
+    let explained = ExplainedImage::new(
+        &asked.model,
+        asked.explainer.as_ref(),
+        tensor,
+        &asked.choice,
+    )?;
     let class_names = &asked.card.class_names;
-    let class = class_names.get(explained.class).cloned().unwrap_or_default();
-    let title = format!("{class} ({:.3}), by {}", explained.probability, asked.explainer.name());
+    let class = class_names
+        .get(explained.class)
+        .cloned()
+        .unwrap_or_default();
+    let title = format!(
+        "{class} ({:.3}), by {}",
+        explained.probability,
+        asked.explainer.name()
+    );
     let enlargement = (ENLARGED / image.height.max(image.width).max(1)).max(1);
     let panel = explained.panel(&title, class_names, enlargement)?.draw()?;
     let stem = file_stem(path, names);
     let picture = arguments.out.join(format!("{stem}.png"));
     save_png(&panel, &picture)?;
     let maps = match arguments.maps {
-        true => Some(save_maps(&explained, &arguments.out.join(format!("{stem}.npy")))?),
+        true => Some(save_maps(
+            &explained,
+            &arguments.out.join(format!("{stem}.npy")),
+        )?),
         false => None,
     };
     let targets: Vec<Value> = explained
@@ -127,7 +145,8 @@ fn explain(
                 }),
                 (None, _) => json!({}),
             };
-            found["relevance"] = json!(target.relevance.iter().copied().map(f64::from).sum::<f64>());
+            found["relevance"] =
+                json!(target.relevance.iter().copied().map(f64::from).sum::<f64>());
             found
         })
         .collect();
@@ -148,7 +167,9 @@ fn explain(
 
 /// The name of what is written for a picture: its own, with a number if an earlier one had it.
 fn file_stem(path: &Path, names: &mut HashSet<String>) -> String {
-    let own = path.file_stem().map_or_else(String::new, |stem| stem.to_string_lossy().into_owned());
+    let own = path
+        .file_stem()
+        .map_or_else(String::new, |stem| stem.to_string_lossy().into_owned());
     let mut name = own.clone();
     let mut number = 2;
     while !names.insert(name.clone()) {
@@ -176,7 +197,12 @@ fn save_maps(explained: &ExplainedImage, path: &Path) -> Result<PathBuf> {
     bytes.extend((header.len() as u16).to_le_bytes());
     bytes.extend(header.as_bytes());
     for target in &explained.targets {
-        bytes.extend(target.relevance.iter().flat_map(|value| value.to_le_bytes()));
+        bytes.extend(
+            target
+                .relevance
+                .iter()
+                .flat_map(|value| value.to_le_bytes()),
+        );
     }
     write_atomically(path, &bytes)?;
     Ok(path.to_path_buf())

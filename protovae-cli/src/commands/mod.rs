@@ -8,6 +8,7 @@ pub mod explain;
 pub mod measure;
 pub mod predict;
 pub mod prototypes;
+pub mod report;
 pub mod train;
 
 use clap::CommandFactory;

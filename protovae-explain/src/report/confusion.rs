@@ -32,7 +32,13 @@ pub(super) fn section(results: &Results) -> Markup {
 }
 
 fn matrix(results: &Results) -> Markup {
-    let name = |class: usize| results.classes.get(class).cloned().unwrap_or_else(|| class.to_string());
+    let name = |class: usize| {
+        results
+            .classes
+            .get(class)
+            .cloned()
+            .unwrap_or_else(|| class.to_string())
+    };
     let table = html! {
         table .confusion {
             caption { "Rows: what images are. Columns: what they are taken for. The last column: the share of the class that is right." }
@@ -61,12 +67,20 @@ fn matrix(results: &Results) -> Markup {
 }
 
 fn share(part: u64, total: u64) -> f64 {
-    if total == 0 { f64::NAN } else { part as f64 / total as f64 }
+    if total == 0 {
+        f64::NAN
+    } else {
+        part as f64 / total as f64
+    }
 }
 
 /// The class of a cell's colour: `r` for right or `w` for wrong, and a step from 0 to 4.
 fn tint(count: u64, total: u64, right: bool) -> String {
-    let share = if total == 0 { 0.0 } else { count as f64 / total as f64 };
+    let share = if total == 0 {
+        0.0
+    } else {
+        count as f64 / total as f64
+    };
     let step = if right {
         match share {
             share if share >= 0.95 => 4,
@@ -88,11 +102,20 @@ fn tint(count: u64, total: u64, right: bool) -> String {
 }
 
 fn pairs(results: &Results) -> Markup {
-    let name = |class: usize| results.classes.get(class).cloned().unwrap_or_else(|| class.to_string());
+    let name = |class: usize| {
+        results
+            .classes
+            .get(class)
+            .cloned()
+            .unwrap_or_else(|| class.to_string())
+    };
     let mut confused: Vec<(u64, u64, usize, usize)> = Vec::new();
     for (class, row) in results.confusion.iter().enumerate() {
         let total: u64 = row.iter().sum();
-        let wrong = row.iter().enumerate().filter(|(predicted, count)| *predicted != class && **count > 0);
+        let wrong = row
+            .iter()
+            .enumerate()
+            .filter(|(predicted, count)| *predicted != class && **count > 0);
         confused.extend(wrong.map(|(predicted, count)| (*count, total, class, predicted)));
     }
     confused.sort_by(|a, b| b.0.cmp(&a.0).then((a.2, a.3).cmp(&(b.2, b.3))));

@@ -30,7 +30,11 @@ impl Picture {
     ///
     /// # Errors
     /// [`Error::Write`] if it cannot be encoded.
-    pub fn new(picture: &RgbImage, alt: impl Into<String>, caption: impl Into<String>) -> Result<Self> {
+    pub fn new(
+        picture: &RgbImage,
+        alt: impl Into<String>,
+        caption: impl Into<String>,
+    ) -> Result<Self> {
         Ok(Self {
             png: png_bytes(&DynamicImage::from(picture.clone()))?,
             alt: alt.into(),
@@ -42,7 +46,8 @@ impl Picture {
 
     /// The picture, shown `side` pixels wide.
     pub(super) fn figure(&self, side: u32) -> Markup {
-        let height = (u64::from(side) * u64::from(self.height) / u64::from(self.width.max(1))) as u32;
+        let height =
+            (u64::from(side) * u64::from(self.height) / u64::from(self.width.max(1))) as u32;
         html! {
             figure {
                 img src={ "data:image/png;base64," (STANDARD.encode(&self.png)) } alt=(self.alt)
@@ -114,7 +119,11 @@ impl Chart {
 
 /// A share as per cent; a dash for none.
 pub(super) fn percent(share: f64) -> String {
-    if share.is_finite() { format!("{:.1} %", 100.0 * share) } else { "–".to_string() }
+    if share.is_finite() {
+        format!("{:.1} %", 100.0 * share)
+    } else {
+        "–".to_string()
+    }
 }
 
 /// A number with a few digits; a dash for none.

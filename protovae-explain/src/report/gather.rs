@@ -8,7 +8,9 @@ use protovae_core::train::{EpochRecord, ModelCard};
 
 use super::gather_measures::measures;
 use super::gather_predictions::predictions;
-use super::{Chart, ClassPrototypes, Picture, PrototypeEntry, Report, Results, Strangeness, Training};
+use super::{
+    Chart, ClassPrototypes, Picture, PrototypeEntry, Report, Results, Strangeness, Training,
+};
 use crate::error::Result;
 use crate::measures::Comparison;
 use crate::pictures::charts::{
@@ -66,7 +68,11 @@ const MANY_PROTOTYPES: usize = 60;
 
 impl Sources<'_> {
     pub(super) fn class(&self, class: usize) -> String {
-        self.card.class_names.get(class).cloned().unwrap_or_else(|| class.to_string())
+        self.card
+            .class_names
+            .get(class)
+            .cloned()
+            .unwrap_or_else(|| class.to_string())
     }
 
     pub(super) fn prototype(&self, row: usize) -> String {
@@ -86,13 +92,22 @@ impl Report {
         let accuracy = table.accuracy();
         let usage = Usage::of(table);
         let mut headline = vec![
-            ("test accuracy".to_string(), format!("{:.2} %", 100.0 * accuracy)),
+            (
+                "test accuracy".to_string(),
+                format!("{:.2} %", 100.0 * accuracy),
+            ),
             ("classes".to_string(), card.class_names.len().to_string()),
         ];
         if table.per_class > 0 {
-            headline.push(("prototypes".to_string(), table.prototype_count().to_string()));
+            headline.push((
+                "prototypes".to_string(),
+                table.prototype_count().to_string(),
+            ));
         }
-        headline.push(("parameters".to_string(), thousands(trainable_values(sources.model))));
+        headline.push((
+            "parameters".to_string(),
+            thousands(trainable_values(sources.model)),
+        ));
         let mut warnings = sources.warnings.clone();
         if let Some(usage) = &usage {
             warnings.extend(usage.warnings(&card.class_names, table.per_class));
@@ -116,7 +131,11 @@ impl Report {
                 images: format!("{} {}", thousands(table.len()), sources.test.name),
                 accuracy,
                 terms: sources.epochs.last().map_or_else(Vec::new, |last| {
-                    last.test.terms.iter().map(|(name, value)| (name.clone(), *value)).collect()
+                    last.test
+                        .terms
+                        .iter()
+                        .map(|(name, value)| (name.clone(), *value))
+                        .collect()
                 }),
                 classes: card.class_names.clone(),
                 confusion: table.confusion(),
@@ -152,12 +171,27 @@ fn facts(sources: &Sources) -> Vec<(String, String)> {
     };
     let mut facts = vec![("model".to_string(), sources.model.kind().to_string())];
     facts.extend(["encoder", "decoder", "head"].into_iter().filter_map(kind));
-    facts.push(("conventions of the losses".to_string(), card.reported_as.clone()));
+    facts.push((
+        "conventions of the losses".to_string(),
+        card.reported_as.clone(),
+    ));
     facts.push(("images".to_string(), card.image.to_string()));
-    facts.push(("latent dimensions".to_string(), sources.test.table.latent_dimensions.to_string()));
-    facts.push(("prototypes a class".to_string(), sources.test.table.per_class.to_string()));
+    facts.push((
+        "latent dimensions".to_string(),
+        sources.test.table.latent_dimensions.to_string(),
+    ));
+    facts.push((
+        "prototypes a class".to_string(),
+        sources.test.table.per_class.to_string(),
+    ));
     facts.push(("trained on".to_string(), card.data.clone()));
-    facts.push(("digest of the data".to_string(), card.data_digest.get(..16).unwrap_or(&card.data_digest).to_string()));
+    facts.push((
+        "digest of the data".to_string(),
+        card.data_digest
+            .get(..16)
+            .unwrap_or(&card.data_digest)
+            .to_string(),
+    ));
     facts.push(("seed".to_string(), card.seed.to_string()));
     facts.push(("epochs".to_string(), card.epochs.to_string()));
     facts.push(("protovae".to_string(), card.version.clone()));
@@ -170,7 +204,11 @@ fn training(sources: &Sources) -> Result<Option<Training>> {
     }
     let curve = |name: &str, value: &dyn Fn(&EpochRecord) -> f64| Series {
         name: name.to_string(),
-        points: sources.epochs.iter().map(|record| (record.epoch as f64, value(record))).collect(),
+        points: sources
+            .epochs
+            .iter()
+            .map(|record| (record.epoch as f64, value(record)))
+            .collect(),
     };
     let labels = |title: &str, y: &str| ChartLabels {
         title: title.to_string(),
@@ -208,16 +246,26 @@ fn training(sources: &Sources) -> Result<Option<Training>> {
             )?);
         }
     }
-    let seconds: f64 = sources.epochs.iter().map(|record| record.timing.train_seconds).sum();
+    let seconds: f64 = sources
+        .epochs
+        .iter()
+        .map(|record| record.timing.train_seconds)
+        .sum();
     let last = sources.epochs.last();
     Ok(Some(Training {
         facts: vec![
             ("epochs".to_string(), sources.epochs.len().to_string()),
-            ("steps".to_string(), last.map_or(0, |last| last.step).to_string()),
+            (
+                "steps".to_string(),
+                last.map_or(0, |last| last.step).to_string(),
+            ),
             ("training time".to_string(), format!("{:.0} s", seconds)),
             (
                 "training images a second".to_string(),
-                format!("{:.0}", last.map_or(f64::NAN, |last| last.timing.images_per_second)),
+                format!(
+                    "{:.0}",
+                    last.map_or(f64::NAN, |last| last.timing.images_per_second)
+                ),
             ),
         ],
         charts,
@@ -232,7 +280,8 @@ pub(super) fn pictures(
 ) -> Result<Vec<Picture>> {
     let drawn = image_pictures(images, ENLARGEMENT)?;
     let each = drawn.iter().zip(texts);
-    each.map(|(picture, (alt, caption))| Picture::new(picture, alt, caption)).collect()
+    each.map(|(picture, (alt, caption))| Picture::new(picture, alt, caption))
+        .collect()
 }
 
 fn prototypes(sources: &Sources, usage: Option<&Usage>) -> Result<Vec<ClassPrototypes>> {
@@ -243,13 +292,25 @@ fn prototypes(sources: &Sources, usage: Option<&Usage>) -> Result<Vec<ClassProto
     let count = table.prototype_count();
     let mut decoded = match sources.model.valid().decode(bank.vectors) {
         Some(decoded) => {
-            let texts = (0..count).map(|row| (format!("Prototype {}", sources.prototype(row)), String::new()));
+            let texts = (0..count).map(|row| {
+                (
+                    format!("Prototype {}", sources.prototype(row)),
+                    String::new(),
+                )
+            });
             pictures(decoded, texts)?.into_iter().map(Some).collect()
         }
         None => vec![None; count],
     };
-    let wanted = if count > MANY_PROTOTYPES { NEIGHBOURS / 2 } else { NEIGHBOURS };
-    let neighbours = sources.train.as_ref().map(|train| Neighbours::of(train.table, wanted));
+    let wanted = if count > MANY_PROTOTYPES {
+        NEIGHBOURS / 2
+    } else {
+        NEIGHBOURS
+    };
+    let neighbours = sources
+        .train
+        .as_ref()
+        .map(|train| Neighbours::of(train.table, wanted));
     let around = |list: &[Neighbour]| -> Result<Vec<Picture>> {
         let (Some(train), false) = (&sources.train, list.is_empty()) else {
             return Ok(Vec::new());
@@ -257,8 +318,14 @@ fn prototypes(sources: &Sources, usage: Option<&Usage>) -> Result<Vec<ClassProto
         let rows: Vec<usize> = list.iter().map(|neighbour| neighbour.image).collect();
         let texts = list.iter().map(|neighbour| {
             let distance = neighbour.squared_distance.max(0.0).sqrt();
-            let alt = format!("Training image of {}, {distance:.2} away", sources.class(neighbour.label));
-            (alt, format!("{} {distance:.2}", sources.class(neighbour.label)))
+            let alt = format!(
+                "Training image of {}, {distance:.2} away",
+                sources.class(neighbour.label)
+            );
+            (
+                alt,
+                format!("{} {distance:.2}", sources.class(neighbour.label)),
+            )
         });
         pictures((train.images)(&rows)?, texts)
     };
@@ -267,18 +334,29 @@ fn prototypes(sources: &Sources, usage: Option<&Usage>) -> Result<Vec<ClassProto
         let mut entries = Vec::with_capacity(table.per_class);
         for row in class * table.per_class..(class + 1) * table.per_class {
             let used = usage.and_then(|usage| {
-                Some((usage.nearest_of_class.get(row)?, usage.nearest_of_all.get(row)?))
+                Some((
+                    usage.nearest_of_class.get(row)?,
+                    usage.nearest_of_all.get(row)?,
+                ))
             });
             let (mut nearest, mut farthest) = (Vec::new(), Vec::new());
             if let Some(neighbours) = &neighbours {
                 nearest = around(neighbours.nearest.get(row).map_or(&[], Vec::as_slice))?;
-                farthest = around(neighbours.farthest_of_class.get(row).map_or(&[], |all| &all[..all.len().min(wanted / 2)]))?;
+                farthest = around(
+                    neighbours
+                        .farthest_of_class
+                        .get(row)
+                        .map_or(&[], |all| &all[..all.len().min(wanted / 2)]),
+                )?;
             }
             entries.push(PrototypeEntry {
                 name: sources.prototype(row),
                 picture: decoded.get_mut(row).and_then(Option::take),
                 usage: used.map_or_else(String::new, |(own, all)| {
-                    format!("Nearest of its class for {own}, nearest of all for {all} of the {}.", sources.test.name)
+                    format!(
+                        "Nearest of its class for {own}, nearest of all for {all} of the {}.",
+                        sources.test.name
+                    )
                 }),
                 nearest,
                 farthest,
@@ -299,7 +377,11 @@ fn latent_map(sources: &Sources) -> Result<Option<Chart>> {
     };
     let point = |point: &[f32; 2]| (f64::from(point[0]), f64::from(point[1]));
     let groups = (0..table.classes).map(|class| {
-        let images = map.images.iter().zip(&table.labels).filter(|(_, label)| **label == class);
+        let images = map
+            .images
+            .iter()
+            .zip(&table.labels)
+            .filter(|(_, label)| **label == class);
         let prototypes = map.prototypes.iter().enumerate();
         let own = prototypes.filter(|(row, _)| row / table.per_class.max(1) == class);
         PointGroup {
@@ -312,7 +394,10 @@ fn latent_map(sources: &Sources) -> Result<Option<Chart>> {
     let chart = ScatterChart {
         labels: ChartLabels {
             title: "The latent space in two dimensions".to_string(),
-            x: format!("first principal component ({:.0} %)", 100.0 * map.explained[0]),
+            x: format!(
+                "first principal component ({:.0} %)",
+                100.0 * map.explained[0]
+            ),
             y: format!("second ({:.0} %)", 100.0 * map.explained[1]),
             ..ChartLabels::default()
         },

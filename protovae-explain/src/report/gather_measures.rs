@@ -8,7 +8,9 @@ use crate::pictures::charts::{ChartLabels, LineChart, Series};
 pub(super) fn measures(comparison: &Comparison) -> Result<Measures> {
     let mut tables: Vec<(Quantity, Form, MeasureTable)> = Vec::new();
     for row in &comparison.table.rows {
-        let known = tables.iter_mut().find(|(quantity, form, _)| (*quantity, *form) == (row.quantity, row.form));
+        let known = tables
+            .iter_mut()
+            .find(|(quantity, form, _)| (*quantity, *form) == (row.quantity, row.form));
         match known {
             Some((_, _, table)) => table.rows.push(entry(row)),
             None => tables.push((
@@ -72,7 +74,9 @@ fn charts(comparison: &Comparison) -> Result<Vec<Chart>> {
                 let points = curve.scores.iter().enumerate();
                 Series {
                     name: curve.explainer.clone(),
-                    points: points.map(|(step, score)| (100.0 * step as f64 / last, *score)).collect(),
+                    points: points
+                        .map(|(step, score)| (100.0 * step as f64 / last, *score))
+                        .collect(),
                 }
             })
             .collect();
@@ -89,11 +93,24 @@ fn charts(comparison: &Comparison) -> Result<Vec<Chart>> {
             series,
             ..LineChart::default()
         };
-        charts.push(Chart::lines(&chart, format!("Relevance ordering, by {}: the sooner it rises, the better.", form.name()))?);
+        charts.push(Chart::lines(
+            &chart,
+            format!(
+                "Relevance ordering, by {}: the sooner it rises, the better.",
+                form.name()
+            ),
+        )?);
     }
-    if let Some(attacks) = comparison.attacks.as_ref().filter(|attacks| !attacks.is_empty()) {
+    if let Some(attacks) = comparison
+        .attacks
+        .as_ref()
+        .filter(|attacks| !attacks.is_empty())
+    {
         let points = |value: &dyn Fn(&crate::measures::Attacked) -> f64| {
-            attacks.iter().map(|attacked| (attacked.epsilon, 100.0 * value(attacked))).collect()
+            attacks
+                .iter()
+                .map(|attacked| (attacked.epsilon, 100.0 * value(attacked)))
+                .collect()
         };
         let chart = LineChart {
             labels: ChartLabels {
@@ -103,12 +120,21 @@ fn charts(comparison: &Comparison) -> Result<Vec<Chart>> {
                 ..ChartLabels::default()
             },
             series: vec![
-                Series { name: "FGSM".to_string(), points: points(&|attacked| attacked.fgsm.mean) },
-                Series { name: "PGD".to_string(), points: points(&|attacked| attacked.pgd.mean) },
+                Series {
+                    name: "FGSM".to_string(),
+                    points: points(&|attacked| attacked.fgsm.mean),
+                },
+                Series {
+                    name: "PGD".to_string(),
+                    points: points(&|attacked| attacked.pgd.mean),
+                },
             ],
             y_range: Some((0.0, 100.0)),
         };
-        charts.push(Chart::lines(&chart, "Accuracy under attacks that know the model.")?);
+        charts.push(Chart::lines(
+            &chart,
+            "Accuracy under attacks that know the model.",
+        )?);
     }
     Ok(charts)
 }

@@ -36,7 +36,10 @@ fn chosen(sources: &Sources) -> Vec<usize> {
 }
 
 pub(super) fn predictions(sources: &Sources) -> Result<Vec<ExplainedPrediction>> {
-    chosen(sources).into_iter().map(|row| prediction(sources, row)).collect()
+    chosen(sources)
+        .into_iter()
+        .map(|row| prediction(sources, row))
+        .collect()
 }
 
 fn prediction(sources: &Sources, row: usize) -> Result<ExplainedPrediction> {
@@ -53,16 +56,32 @@ fn prediction(sources: &Sources, row: usize) -> Result<ExplainedPrediction> {
         let prototype = match &target.prototype {
             Some(prototype) => {
                 let picture = explained.picture(prototype, ENLARGEMENT)?;
-                Some(Picture::new(&picture, format!("Prototype {name}"), "prototype")?)
+                Some(Picture::new(
+                    &picture,
+                    format!("Prototype {name}"),
+                    "prototype",
+                )?)
             }
             None => None,
         };
         evidence.push(EvidenceEntry {
             prototype,
-            relevance: Some(Picture::new(&alone, format!("Relevance for {name}"), "relevance")?),
-            overlay: Some(Picture::new(&over, format!("Relevance for {name} over the image"), "on the image")?),
-            similarity: target.contribution.map_or(f64::NAN, |each| f64::from(each.similarity)),
-            share: target.contribution.map_or(f64::NAN, |each| f64::from(each.share)),
+            relevance: Some(Picture::new(
+                &alone,
+                format!("Relevance for {name}"),
+                "relevance",
+            )?),
+            overlay: Some(Picture::new(
+                &over,
+                format!("Relevance for {name} over the image"),
+                "on the image",
+            )?),
+            similarity: target
+                .contribution
+                .map_or(f64::NAN, |each| f64::from(each.similarity)),
+            share: target
+                .contribution
+                .map_or(f64::NAN, |each| f64::from(each.share)),
             name,
         });
     }
@@ -73,11 +92,16 @@ fn prediction(sources: &Sources, row: usize) -> Result<ExplainedPrediction> {
     }];
     words.extend(explained.words(names));
     if let Some(detector) = sources.detector
-        && let Some(nearest) = table.distances(row).and_then(|all| all.iter().copied().reduce(f32::min))
+        && let Some(nearest) = table
+            .distances(row)
+            .and_then(|all| all.iter().copied().reduce(f32::min))
     {
         let judgement = detector.judge(nearest, table.reconstruction_errors.get(row).copied());
         if judgement.strange {
-            words.push(format!("The model would say that it is unsure: {}.", judgement.reason));
+            words.push(format!(
+                "The model would say that it is unsure: {}.",
+                judgement.reason
+            ));
         }
     }
     let (path, path_words) = path(sources, row, explained.class)?;
@@ -85,14 +109,25 @@ fn prediction(sources: &Sources, row: usize) -> Result<ExplainedPrediction> {
     let reconstruction = match &explained.reconstruction {
         Some(image) => {
             let picture = explained.picture(image, ENLARGEMENT)?;
-            Some(Picture::new(&picture, "Its reconstruction", "reconstructed")?)
+            Some(Picture::new(
+                &picture,
+                "Its reconstruction",
+                "reconstructed",
+            )?)
         }
         None => None,
     };
     Ok(ExplainedPrediction {
-        heading: format!("{label_name}, taken for {taken} (no. {row} of the {})", sources.test.name),
+        heading: format!(
+            "{label_name}, taken for {taken} (no. {row} of the {})",
+            sources.test.name
+        ),
         correct: Some(label == explained.class),
-        image: Some(Picture::new(&shown, format!("An image of {label_name}"), "the image")?),
+        image: Some(Picture::new(
+            &shown,
+            format!("An image of {label_name}"),
+            "the image",
+        )?),
         reconstruction,
         words,
         evidence,
@@ -108,7 +143,8 @@ fn path(sources: &Sources, row: usize, class: usize) -> Result<(Vec<Picture>, St
     let Some(mean) = table.mean(row) else {
         return Ok(none);
     };
-    let Some(other) = nearest_of_another_class(mean, &table.prototypes, table.per_class, class) else {
+    let Some(other) = nearest_of_another_class(mean, &table.prototypes, table.per_class, class)
+    else {
         return Ok(none);
     };
     let Some(prototype) = table.prototype(other) else {
@@ -116,7 +152,11 @@ fn path(sources: &Sources, row: usize, class: usize) -> Result<(Vec<Picture>, St
     };
     let path = Path::between(sources.model, mean, prototype, STEPS)?;
     let shape = sources.model.image_shape();
-    let values: Vec<f32> = path.steps.iter().flat_map(|step| step.image.iter().copied()).collect();
+    let values: Vec<f32> = path
+        .steps
+        .iter()
+        .flat_map(|step| step.image.iter().copied())
+        .collect();
     if values.is_empty() {
         return Ok(none);
     }
@@ -133,7 +173,9 @@ fn path(sources: &Sources, row: usize, class: usize) -> Result<(Vec<Picture>, St
             "The way to {name}, the nearest prototype of another class. The decision turns after {:.0} % of it.",
             100.0 * turn
         ),
-        None => format!("The way to {name}, the nearest prototype of another class. The decision never turns."),
+        None => format!(
+            "The way to {name}, the nearest prototype of another class. The decision never turns."
+        ),
     };
     Ok((pictures(images, texts)?, words))
 }

@@ -72,15 +72,43 @@ impl Report {
                 });
             }
         };
-        add("model", "The model", (!self.facts.is_empty()).then(|| facts(&self.facts)));
-        add("training", "Training", self.training.as_ref().map(training::section));
-        add("results", "Accuracy", self.results.as_ref().map(confusion::section));
+        add(
+            "model",
+            "The model",
+            (!self.facts.is_empty()).then(|| facts(&self.facts)),
+        );
+        add(
+            "training",
+            "Training",
+            self.training.as_ref().map(training::section),
+        );
+        add(
+            "results",
+            "Accuracy",
+            self.results.as_ref().map(confusion::section),
+        );
         add("prototypes", "Prototypes", prototypes::section(self, room));
-        add("predictions", "Predictions, explained", predictions::section(self, room));
-        add("measures", "What the explanations are worth", self.measures.as_ref().map(measured::section));
-        add("strangeness", "Strange images", self.strangeness.as_ref().map(measured::strangeness));
+        add(
+            "predictions",
+            "Predictions, explained",
+            predictions::section(self, room),
+        );
+        add(
+            "measures",
+            "What the explanations are worth",
+            self.measures.as_ref().map(measured::section),
+        );
+        add(
+            "strangeness",
+            "Strange images",
+            self.strangeness.as_ref().map(measured::strangeness),
+        );
         add("words", "Words on this page", Some(glossary()));
-        add("provenance", "How this page was made", (!self.provenance.is_empty()).then(|| facts(&self.provenance)));
+        add(
+            "provenance",
+            "How this page was made",
+            (!self.provenance.is_empty()).then(|| facts(&self.provenance)),
+        );
         sections
     }
 
@@ -147,15 +175,42 @@ impl Report {
 
 fn glossary() -> Markup {
     const WORDS: [(&str, &str); 9] = [
-        ("Prototype", "A point in the model's latent space that stands for a way in which a class looks. The decoder turns it into a picture."),
-        ("Latent space", "The space of a few hundred numbers into which the encoder maps an image."),
-        ("Similarity", "How near an image lies to a prototype: large for near, close to 0 for far. Classes are decided by similarities alone."),
-        ("Share of the evidence", "What one prototype adds to the score of the predicted class, as a part of all that speaks for it."),
-        ("Relevance", "How much a pixel speaks for the image's similarity to a prototype (red) or against it (blue). It is shared out from the similarity back through the layers of the encoder."),
-        ("Counterfactual", "The decoded point at which the decision turns, on the straight way from the image to the nearest prototype of another class."),
-        ("Average Drop", "How much of the score is lost when all but the most relevant half of the image is replaced by noise. Less is better."),
-        ("Relevance ordering", "The most relevant pixels of an image are pasted into noise first. The sooner the score rises, the larger the area under its curve, and the better."),
-        ("Random map", "Noise in place of an explanation. What is no better than this says nothing."),
+        (
+            "Prototype",
+            "A point in the model's latent space that stands for a way in which a class looks. The decoder turns it into a picture.",
+        ),
+        (
+            "Latent space",
+            "The space of a few hundred numbers into which the encoder maps an image.",
+        ),
+        (
+            "Similarity",
+            "How near an image lies to a prototype: large for near, close to 0 for far. Classes are decided by similarities alone.",
+        ),
+        (
+            "Share of the evidence",
+            "What one prototype adds to the score of the predicted class, as a part of all that speaks for it.",
+        ),
+        (
+            "Relevance",
+            "How much a pixel speaks for the image's similarity to a prototype (red) or against it (blue). It is shared out from the similarity back through the layers of the encoder.",
+        ),
+        (
+            "Counterfactual",
+            "The decoded point at which the decision turns, on the straight way from the image to the nearest prototype of another class.",
+        ),
+        (
+            "Average Drop",
+            "How much of the score is lost when all but the most relevant half of the image is replaced by noise. Less is better.",
+        ),
+        (
+            "Relevance ordering",
+            "The most relevant pixels of an image are pasted into noise first. The sooner the score rises, the larger the area under its curve, and the better.",
+        ),
+        (
+            "Random map",
+            "Noise in place of an explanation. What is no better than this says nothing.",
+        ),
     ];
     html! {
         dl .glossary { @for (word, meaning) in WORDS { dt { (word) } dd { (meaning) } } }

@@ -16,7 +16,11 @@ pub(super) fn section(report: &Report, room: Room) -> Option<Markup> {
     }
     let shown = fairly(&report.predictions, room.predictions);
     let with = |correct: Option<bool>| -> Vec<&ExplainedPrediction> {
-        shown.iter().copied().filter(|each| each.correct == correct).collect()
+        shown
+            .iter()
+            .copied()
+            .filter(|each| each.correct == correct)
+            .collect()
     };
     let groups = [
         ("Wrong", with(Some(false))),
@@ -36,8 +40,9 @@ pub(super) fn section(report: &Report, room: Room) -> Option<Markup> {
 
 /// The first `count`, wrong and right ones in turn.
 fn fairly(predictions: &[ExplainedPrediction], count: usize) -> Vec<&ExplainedPrediction> {
-    let (wrong, others): (Vec<_>, Vec<_>) =
-        predictions.iter().partition(|each| each.correct == Some(false));
+    let (wrong, others): (Vec<_>, Vec<_>) = predictions
+        .iter()
+        .partition(|each| each.correct == Some(false));
     let mut chosen = Vec::with_capacity(count);
     let (mut wrong, mut others) = (wrong.into_iter(), others.into_iter());
     while chosen.len() < count {

@@ -27,7 +27,10 @@ pub(super) fn section(report: &Report, room: Room) -> Option<Markup> {
 }
 
 fn entry(prototype: &PrototypeEntry, room: Room) -> Markup {
-    let kinds = [("nearest", &prototype.nearest), ("farthest of its class", &prototype.farthest)];
+    let kinds = [
+        ("nearest", &prototype.nearest),
+        ("farthest of its class", &prototype.farthest),
+    ];
     html! {
         article .prototype {
             h4 { (prototype.name) }

@@ -33,7 +33,10 @@ impl PrototypeChoice {
         if text == "all" {
             return Ok(Self::All);
         }
-        if let Some(count) = text.strip_prefix("top").and_then(|count| count.parse().ok()) {
+        if let Some(count) = text
+            .strip_prefix("top")
+            .and_then(|count| count.parse().ok())
+        {
             return match count {
                 0 => Err(wrong("`top0` names no prototype".to_string())),
                 count => Ok(Self::Top(count)),
@@ -42,10 +45,17 @@ impl PrototypeChoice {
         let row = |text: &str| {
             // A class may have a colon in its name.
             let (class, index) = text.rsplit_once(':').ok_or_else(|| {
-                wrong(format!("`{text}` is none of `topN`, `all` and `CLASS:NUMBER`"))
+                wrong(format!(
+                    "`{text}` is none of `topN`, `all` and `CLASS:NUMBER`"
+                ))
             })?;
             let named = class_names.iter().position(|name| name == class);
-            let numbered = || class.parse().ok().filter(|class| *class < class_names.len());
+            let numbered = || {
+                class
+                    .parse()
+                    .ok()
+                    .filter(|class| *class < class_names.len())
+            };
             let class = named
                 .or_else(numbered)
                 .ok_or_else(|| wrong(format!("there is no class `{class}`")))?;
@@ -57,7 +67,10 @@ impl PrototypeChoice {
                 ))),
             }
         };
-        text.split(',').map(row).collect::<Result<_>>().map(Self::Rows)
+        text.split(',')
+            .map(row)
+            .collect::<Result<_>>()
+            .map(Self::Rows)
     }
 
     /// The rows, given the evidence of the prediction.

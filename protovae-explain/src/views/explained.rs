@@ -79,7 +79,11 @@ impl ExplainedImage {
             Some(rows) => rows.iter().copied().map(Target::Prototype).collect(),
             None => vec![Target::Class(class)],
         };
-        let relevance = values(explainer.explain(&model, image.clone(), &targets)?.relevance);
+        let relevance = values(
+            explainer
+                .explain(&model, image.clone(), &targets)?
+                .relevance,
+        );
         let decoded = bank.and_then(|bank| model.decode(bank.vectors)).map(values);
         let shape = model.image_shape();
         let pixels = shape.channels * shape.height * shape.width;
@@ -107,7 +111,10 @@ impl ExplainedImage {
                 }
             })
             .collect();
-        let reconstruction = prediction.latents.and_then(|latents| model.decode(latents)).map(values);
+        let reconstruction = prediction
+            .latents
+            .and_then(|latents| model.decode(latents))
+            .map(values);
         Ok(Self {
             shape: model.image_shape(),
             image: values(image),
@@ -145,16 +152,21 @@ impl ExplainedImage {
     /// [`Error::Shape`] for images that are neither grey nor coloured.
     pub fn maps(&self, enlargement: usize) -> Result<Vec<[RgbImage; 2]>> {
         let [_, channels, height, width] = self.dimensions();
-        let relevance: Vec<f32> =
-            self.targets.iter().flat_map(|target| target.relevance.iter().copied()).collect();
-        let maps = RelevanceMaps::from_slice(
-            &relevance,
-            [self.targets.len(), channels, height, width],
-        )?;
+        let relevance: Vec<f32> = self
+            .targets
+            .iter()
+            .flat_map(|target| target.relevance.iter().copied())
+            .collect();
+        let maps =
+            RelevanceMaps::from_slice(&relevance, [self.targets.len(), channels, height, width])?;
         let scale = RelevanceScale::default();
         let alone = maps.pictures(&scale, enlargement)?;
         let over = maps.overlays(&self.image, self.dimensions(), &scale, enlargement)?;
-        Ok(alone.into_iter().zip(over).map(|(alone, over)| [alone, over]).collect())
+        Ok(alone
+            .into_iter()
+            .zip(over)
+            .map(|(alone, over)| [alone, over])
+            .collect())
     }
 
     /// The name of a target, such as `7 #2`.
@@ -173,9 +185,15 @@ impl ExplainedImage {
     /// # Errors
     /// [`Error::Shape`] for images that are neither grey nor coloured.
     pub fn panel(&self, title: &str, class_names: &[String], enlargement: usize) -> Result<Panel> {
-        let mut first = vec![PanelCell::new(self.picture(&self.image, enlargement)?, "the image")];
+        let mut first = vec![PanelCell::new(
+            self.picture(&self.image, enlargement)?,
+            "the image",
+        )];
         if let Some(reconstruction) = &self.reconstruction {
-            first.push(PanelCell::new(self.picture(reconstruction, enlargement)?, "reconstructed"));
+            first.push(PanelCell::new(
+                self.picture(reconstruction, enlargement)?,
+                "reconstructed",
+            ));
         }
         let mut rows = vec![PanelRow {
             label: String::new(),
@@ -188,7 +206,10 @@ impl ExplainedImage {
                     Some(each) => format!("similarity {:.2}", each.similarity),
                     None => String::new(),
                 };
-                cells.push(PanelCell::new(self.picture(prototype, enlargement)?, caption));
+                cells.push(PanelCell::new(
+                    self.picture(prototype, enlargement)?,
+                    caption,
+                ));
             }
             cells.push(PanelCell::new(alone, "relevance"));
             let caption = match &target.contribution {
@@ -219,9 +240,13 @@ impl ExplainedImage {
         let Some(evidence) = &self.evidence else {
             return words;
         };
-        let prototype = |each: &Contribution| format!("{} #{}", name(class_names, each.class), each.index);
-        let positive: Vec<&Contribution> =
-            evidence.contributions.iter().filter(|each| each.share > 0.0).collect();
+        let prototype =
+            |each: &Contribution| format!("{} #{}", name(class_names, each.class), each.index);
+        let positive: Vec<&Contribution> = evidence
+            .contributions
+            .iter()
+            .filter(|each| each.share > 0.0)
+            .collect();
         if let Some(first) = positive.first() {
             let more: Vec<String> = positive[1..]
                 .iter()
@@ -239,8 +264,10 @@ impl ExplainedImage {
                 100.0 * first.share
             ));
         }
-        if let Some(against) =
-            evidence.contributions.last().filter(|each| each.contribution < 0.0)
+        if let Some(against) = evidence
+            .contributions
+            .last()
+            .filter(|each| each.contribution < 0.0)
         {
             words.push(format!(
                 "Most against it speaks prototype {} (similarity {:.2}).",
@@ -258,5 +285,8 @@ impl ExplainedImage {
 }
 
 fn name(class_names: &[String], class: usize) -> String {
-    class_names.get(class).cloned().unwrap_or_else(|| class.to_string())
+    class_names
+        .get(class)
+        .cloned()
+        .unwrap_or_else(|| class.to_string())
 }

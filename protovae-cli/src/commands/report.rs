@@ -1,0 +1,186 @@
+//! `protovae report`.
+
+use std::sync::Arc;
+
+use burn::tensor::Device;
+use protovae_core::train::{EpochRecord, MetricsLine, RunDirectory, load_model, write_atomically};
+use protovae_data::{Dataset, permutation};
+use protovae_explain::explainers;
+use protovae_explain::measures::{Comparison, Measure, Settings, compare};
+use protovae_explain::report::{ImageSource, Report, Sources};
+use protovae_explain::views::StrangenessDetector;
+use serde_json::json;
+
+use crate::args::ReportArgs;
+use crate::config;
+use crate::error::Result;
+use crate::output::Voice;
+use crate::{session, tables};
+
+/// Explainers that a report compares; the random map is added to them.
+const COMPARED: [&str; 4] = [
+    "gradient-times-input",
+    "integrated-gradients",
+    "smooth-grad",
+    "occlusion",
+];
+
+pub fn run(arguments: &ReportArgs, voice: Voice) -> Result<()> {
+    // A wrong name is told before anything is loaded.
+    let explainer = explainers::named(&arguments.method)?;
+    let device = session::device(&arguments.device)?;
+    let directory = RunDirectory::open(&arguments.run)?;
+    let config = config::load_file(&directory.config())?;
+    let (model, card) = load_model(&directory.model(), &device)?;
+    let data = session::data(&config, arguments.data_dir.as_deref())?;
+    let mut warnings: Vec<String> = data.notes.clone();
+    if card.data_digest != data.digest {
+        warnings.push(
+            "These are not the data that the model was trained on: figures and neighbours are those of other images."
+                .to_string(),
+        );
+    }
+    voice.note(format!("looking at {} training images", data.train.len()));
+    let train = tables::latent_table(&model, data.train.as_ref(), &device)?;
+    voice.note(format!("looking at {} test images", data.test.len()));
+    let test = tables::latent_table(&model, data.test.as_ref(), &device)?;
+    let detector = match tables::strangeness(&directory.model())? {
+        Some(detector) => Some(detector),
+        None if test.prototype_count() > 0 => {
+            Some(StrangenessDetector::of(&test, tables::SHARE_REJECTED)?)
+        }
+        None => None,
+    };
+    let comparison = match arguments.images {
+        0 => None,
+        images => Some(measured(
+            arguments, images, &model, &data.test, &device, voice,
+        )?),
+    };
+    let epochs: Vec<EpochRecord> = directory
+        .read_metrics()?
+        .into_iter()
+        .filter_map(|line| match line {
+            MetricsLine::Epoch(record) => Some(*record),
+            _ => None,
+        })
+        .collect();
+    let configuration = format!("{:#}", config.to_json()?);
+    let images_of = |dataset: &Arc<dyn Dataset>| {
+        let (dataset, device) = (Arc::clone(dataset), device.clone());
+        move |rows: &[usize]| {
+            let images = tables::images(dataset.as_ref(), rows, &device);
+            images.map(|(images, _)| images).map_err(|error| {
+                let reason = protovae_core::Error::config("data", error.to_string());
+                protovae_explain::Error::Core(reason)
+            })
+        }
+    };
+    let (train_images, test_images) = (images_of(&data.train), images_of(&data.test));
+    voice.note("drawing prototypes and explaining predictions");
+    let report = Report::gather(&Sources {
+        model: &model,
+        card: &card,
+        explainer: explainer.as_ref(),
+        epochs: &epochs,
+        configuration: &configuration,
+        train: Some(ImageSource {
+            name: "training images",
+            table: &train,
+            images: &train_images,
+        }),
+        test: ImageSource {
+            name: "test images",
+            table: &test,
+            images: &test_images,
+        },
+        comparison: comparison.as_ref(),
+        detector: detector.as_ref(),
+        predictions: arguments.predictions,
+        warnings,
+        provenance: provenance(arguments),
+    })?;
+    let page = report.to_html(Report::LARGEST)?;
+    let path = arguments
+        .out
+        .clone()
+        .unwrap_or_else(|| directory.path().join("report.html"));
+    write_atomically(&path, page.as_bytes())?;
+    voice.object(&json!({
+        "report": path,
+        "bytes": page.len(),
+        "accuracy": test.accuracy(),
+        "warnings": report.warnings,
+    }))?;
+    voice.line(format!(
+        "{} ({:.1} MB; opens from disk, loads nothing)",
+        path.display(),
+        page.len() as f64 / 1e6
+    ))
+}
+
+fn measured(
+    arguments: &ReportArgs,
+    images: usize,
+    model: &protovae_core::model::BoxModel,
+    dataset: &Arc<dyn Dataset>,
+    device: &Device,
+    voice: Voice,
+) -> Result<Comparison> {
+    let mut chosen = permutation(0, 0, dataset.len());
+    chosen.truncate(images);
+    let (images, labels) = tables::images(dataset.as_ref(), &chosen, device)?;
+    let mut names = vec![arguments.method.as_str()];
+    // What starts at prototypes serves models that have them.
+    names.extend(COMPARED.iter().filter(|name| **name != arguments.method));
+    let methods: protovae_core::Result<Vec<_>> = names.into_iter().map(explainers::named).collect();
+    let mut settings = Settings::with_seed(0);
+    settings.measures = vec![
+        Measure::Masking,
+        Measure::Ordering,
+        Measure::Diversity,
+        Measure::Attacks,
+    ];
+    let found = compare(model, &images, &labels, methods?, settings, &mut |next| {
+        voice.note(format!("measuring {next}"));
+    })?;
+    Ok(found)
+}
+
+fn provenance(arguments: &ReportArgs) -> Vec<(String, String)> {
+    let name = arguments
+        .run
+        .file_name()
+        .map_or_else(String::new, |name| name.to_string_lossy().into_owned());
+    let mut command = format!("protovae report {name} --method {}", arguments.method);
+    command.push_str(&format!(
+        " --images {} --predictions {}",
+        arguments.images, arguments.predictions
+    ));
+    vec![
+        ("command".to_string(), command),
+        (
+            "program".to_string(),
+            format!("protovae {}", env!("CARGO_PKG_VERSION")),
+        ),
+        (
+            "relevance maps".to_string(),
+            format!(
+                "by {}, each scaled to its own largest values",
+                arguments.method
+            ),
+        ),
+        (
+            "predictions shown".to_string(),
+            "the wrong ones that the model is surest of, and the first right ones of each class"
+                .to_string(),
+        ),
+        (
+            "images measured".to_string(),
+            format!(
+                "the first {} of the test set in the order of seed 0",
+                arguments.images
+            ),
+        ),
+    ]
+}
