@@ -16,6 +16,7 @@ mod gradients;
 mod layout;
 mod linear;
 mod maps;
+mod max_pool;
 mod multiply;
 mod normalisation;
 mod normalise;
@@ -23,6 +24,7 @@ mod operations;
 mod panel;
 mod pool;
 mod primitive;
+mod residual;
 pub mod stock;
 mod sums;
 #[cfg(test)]

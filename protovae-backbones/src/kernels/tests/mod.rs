@@ -14,6 +14,7 @@ mod memory;
 mod nan;
 mod networks;
 mod reference;
+mod residual;
 mod single;
 mod threads;
 mod values;
