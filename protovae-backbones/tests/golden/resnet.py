@@ -7,7 +7,7 @@ Needs Python 3, numpy and PyTorch only, some seconds of time:
     python3 resnet.py                # writes resnet.json beside this file
     python3 resnet.py --check        # recomputes and compares with resnet.json
     python3 resnet.py --torchvision  # compares the network below with torchvision's (pip install torchvision==0.24.0)
-    python3 resnet.py --time         # times training and evaluation in float32, channels last, on two threads
+    python3 resnet.py --time 2       # times training and evaluation in float32, channels last, on so many threads
 
 Everything is computed in float64 from weights and images by a formula (`draw`) that the Rust side repeats, so that only
 results are kept. Names are those of the Rust module; parameters are numbered by their sorted names, the images come last. Each
@@ -169,8 +169,8 @@ def compare_with_torchvision():
     print("the same names, features and initial spread as torchvision's")
 
 
-def measure():
-    torch.set_num_threads(2)
+def measure(threads):
+    torch.set_num_threads(threads)
     for size, batch in ((32, 64), (224, 8)):
         net = ResNet18(256).to(memory_format=torch.channels_last)
         images = torch.randn(batch, 3, size, size).contiguous(memory_format=torch.channels_last)
@@ -184,19 +184,20 @@ def measure():
                 net.eval()(images)
 
         for name, run in (("training", train), ("evaluation", evaluate)):
-            times = []
+            times, computed = [], []
             for _ in range(3 if size == 224 else 8):
-                start = time.perf_counter()
+                start, began = time.perf_counter(), time.process_time()
                 run()
                 times.append(time.perf_counter() - start)
-            print(f"{name} {batch}×3×{size}×{size}: {1000 * min(times):.1f} ms")
+                computed.append(time.process_time() - began)
+            print(f"{name} {batch}×3×{size}×{size}: {1000 * min(times):.1f} ms, computed {1000 * min(computed):.1f} ms")
 
 
 def main():
     if sys.argv[1:] == ["--torchvision"]:
         return compare_with_torchvision()
-    if sys.argv[1:] == ["--time"]:
-        return measure()
+    if sys.argv[1:2] == ["--time"]:
+        return measure(int(sys.argv[2]) if sys.argv[2:] else 2)
     cases = {name: case(shape) for name, shape in CASES.items()}
     path = os.path.join(os.path.dirname(os.path.abspath(__file__)), "resnet.json")
     if sys.argv[1:] == ["--check"]:
