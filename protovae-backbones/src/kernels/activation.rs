@@ -62,8 +62,10 @@ fn tanh_of(x: f32) -> f32 {
 
 /// A function of each value whose derivative follows from its result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Activation {
+pub enum Activation {
+    /// The hyperbolic tangent.
     Tanh,
+    /// `max(x, 0)`.
     Relu,
 }
 
@@ -129,7 +131,8 @@ unsafe fn write(out: *mut f32, values: impl Iterator<Item = f32>) {
     }
 }
 
-fn pass(activation: Activation, values: &[f32], gradient: Option<&[f32]>) -> Bytes {
+/// The function of each of some values; or, if there is the output's gradient, the input's, for values that the function gave.
+pub fn pass(activation: Activation, values: &[f32], gradient: Option<&[f32]>) -> Bytes {
     assert!(gradient.is_none_or(|gradient| gradient.len() == values.len()));
     // SAFETY: the chunks cover all values, and each writes all of its own.
     unsafe {

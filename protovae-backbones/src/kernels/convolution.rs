@@ -8,11 +8,12 @@ use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::tensor::Tensor;
 
-use super::convolve;
+use super::convolve::{self, Affine};
 use super::geometry::Geometry;
 use super::gradients::{channel_sums, weight_gradient};
 use super::layout::Layout;
 use super::maps::Maps;
+use super::normalise::Rectifier;
 use super::operations;
 use super::primitive::{Differentiable, Inputs, Plain, Tracked, contiguous, plain, values, vector};
 
@@ -65,12 +66,14 @@ impl Convolution {
         Some(Maps::blocked(output, *self.output()))
     }
 
-    /// [`apply`](Self::apply), then ReLU, scale and shift a channel; none if there is autodiff, or for its reasons.
-    pub fn apply_relu_affine(
+    /// [`apply`](Self::apply), then scale and shift a channel and perhaps a ReLU; none if there is autodiff, or for its
+    /// reasons.
+    pub fn apply_affine(
         self,
         input: &Tensor<4>,
         (weight, bias): (&Tensor<4>, &Tensor<1>),
         [scale, shift]: [&Tensor<1>; 2],
+        rectifier: Rectifier,
     ) -> Option<Maps> {
         let channels = [self.output().channels];
         if scale.dims() != channels || shift.dims() != channels {
@@ -82,7 +85,7 @@ impl Convolution {
         ) else {
             return None;
         };
-        let output = self.forward(&input, &weight, &bias, Some([&scale, &shift]));
+        let output = self.forward(&input, &weight, &bias, Some((rectifier, [&scale, &shift])));
         let output = Tensor::from_primitive::<Flex>(output);
         Some(Maps::blocked(output, *self.output()))
     }
@@ -106,9 +109,9 @@ impl Convolution {
         input: &Plain,
         weight: &Plain,
         bias: &Plain,
-        finish: Option<[&Plain; 2]>,
+        finish: Option<(Rectifier, [&Plain; 2])>,
     ) -> Plain {
-        let finish = finish.map(|factors| factors.map(contiguous));
+        let finish = finish.map(|(rectifier, factors)| (rectifier, factors.map(contiguous)));
         let (input, weight, bias) = (contiguous(input), contiguous(weight), contiguous(bias));
         self.count();
         let run = if self.transposed {
@@ -122,9 +125,10 @@ impl Convolution {
             values(&input),
             values(&weight),
             values(&bias),
-            finish
-                .as_ref()
-                .map(|factors| factors.each_ref().map(values)),
+            finish.as_ref().map(|(rectifier, factors)| Affine {
+                rectifier: *rectifier,
+                factors: factors.each_ref().map(values),
+            }),
         );
         plain(result, &self.output().shape())
     }

@@ -10,6 +10,7 @@ use super::buffer::Shared;
 use super::geometry::{Geometry, Links};
 use super::layout::Layout;
 use super::multiply::{Finish, sum};
+use super::normalise::Rectifier;
 use super::pool::filled;
 use super::vector::{Kernel, Level, Vector, dispatch};
 
@@ -137,12 +138,21 @@ impl Packed {
     }
 }
 
+/// Scale and shift a channel that follow a convolution, and where the ReLU stands.
+#[derive(Clone, Copy, Debug)]
+pub struct Affine<'a> {
+    /// Where the ReLU stands.
+    pub rectifier: Rectifier,
+    /// Scale and shift.
+    pub factors: [&'a [f32]; 2],
+}
+
 /// Some rows of a block, and some tiles of their channels.
 struct Rows<'a> {
     links: &'a Links,
     packed: &'a Packed,
     start: &'a [f32],
-    finish: Option<[&'a [f32]; 2]>,
+    finish: Option<Affine<'a>>,
     source: &'a [f32],
     channels: usize,
     layout: &'a Layout,
@@ -160,8 +170,9 @@ impl Kernel for Rows<'_> {
         for &(first, count) in &self.packed.tiles[self.tiles] {
             let weights = self.packed.tile(first);
             let start = self.start[first..].as_ptr();
-            let finish = self.finish.map_or(Finish::Plain, |[scale, shift]| {
-                Finish::ReluAffine(scale[first..].as_ptr(), shift[first..].as_ptr())
+            let finish = self.finish.map_or(Finish::Plain, |affine| {
+                let [scale, shift] = affine.factors.map(|values| values[first..].as_ptr());
+                Finish::Affine(affine.rectifier, scale, shift)
             });
             for pixel in self.rows.start * width..self.rows.end * width {
                 // SAFETY: source and target hold whole blocks of their layouts, in which the links lie; the weights are
@@ -185,17 +196,18 @@ impl Kernel for Rows<'_> {
     }
 }
 
-/// For every pixel of `to` the sum over its links, plus `start` of its channel; then ReLU, scale and shift, if `finish` has them.
+/// For every pixel of `to` the sum over its links, plus `start` of its channel; then what `finish` has.
 fn convolve(
     [from, to]: [&Layout; 2],
     links: impl Fn(Range<usize>) -> Links + Sync,
     packed: &Packed,
     start: &[f32],
-    finish: Option<[&[f32]; 2]>,
+    finish: Option<Affine>,
     source: &[f32],
 ) -> Bytes {
     let channels = to.channels;
-    assert!(finish.is_none_or(|factors| factors.iter().all(|values| values.len() == channels)));
+    let fits = |affine: Affine| affine.factors.map(<[f32]>::len) == [channels; 2];
+    assert!(finish.is_none_or(fits));
     assert!(source.len() == from.values() && start.len() == to.channels);
     assert!(packed.tiles.last().map(|tile| tile.0 + tile.1) == Some(to.channels));
     assert!(packed.taps.is_multiple_of(from.channels) && from.lanes == to.lanes);
@@ -235,14 +247,14 @@ fn convolve(
     }
 }
 
-/// From the big side to the small one: a convolution; then ReLU, scale and shift a channel, if `finish` has them.
+/// From the big side to the small one: a convolution; then what `finish` has.
 pub fn down(
     geometry: &Geometry,
     [from, to]: [&Layout; 2],
     input: &[f32],
     weight: &[f32],
     bias: &[f32],
-    finish: Option<[&[f32]; 2]>,
+    finish: Option<Affine>,
 ) -> Bytes {
     assert!(from.channels == geometry.big && to.channels == geometry.small);
     assert!(from.size == geometry.size && to.size == geometry.out);
@@ -258,7 +270,7 @@ pub fn up(
     input: &[f32],
     weight: &[f32],
     bias: &[f32],
-    finish: Option<[&[f32]; 2]>,
+    finish: Option<Affine>,
 ) -> Bytes {
     assert!(from.channels == geometry.small && to.channels == geometry.big);
     assert!(from.size == geometry.out && to.size == geometry.size);

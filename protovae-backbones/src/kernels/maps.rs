@@ -9,9 +9,12 @@ use burn::tensor::{DType, Tensor};
 
 use super::convolution::Convolution;
 use super::layout::{self, Layout};
+use super::max_pool::MaxPool;
 use super::normalisation::Normalisation;
+use super::normalise::Rectifier;
 use super::pool::filled;
 use super::primitive::{Differentiable, Plain, Tracked, contiguous, plain, values};
+use super::residual;
 use super::stock;
 
 /// Feature maps, in the layout that suits the device: blocks of images for the kernels on the CPU, `[N, C, H, W]` anywhere
@@ -112,10 +115,12 @@ impl Maps {
         transposed: bool,
         [scale, shift]: [Tensor<1>; 2],
     ) -> Self {
-        let fused = self.layout.and_then(|layout| {
-            Convolution::new(layout, &weight, &bias, [stride, padding], transposed)?
-                .apply_relu_affine(&self.tensor, (&weight, &bias), [&scale, &shift])
-        });
+        let fused =
+            self.layout.and_then(|layout| {
+                let factors = [&scale, &shift];
+                Convolution::new(layout, &weight, &bias, [stride, padding], transposed)?
+                    .apply_affine(&self.tensor, (&weight, &bias), factors, Rectifier::Before)
+            });
         if let Some(maps) = fused {
             return maps;
         }
@@ -136,7 +141,8 @@ impl Maps {
         pool: bool,
     ) -> NormalisedMaps {
         self.by_kernel(|input, layout| {
-            Normalisation::new(layout, &gamma, &beta, pool)?.batch(input, &gamma, &beta, epsilon)
+            Normalisation::new(layout, &gamma, &beta, pool, Rectifier::Before)?
+                .batch(input, &gamma, &beta, epsilon)
         })
         .unwrap_or_else(|images| {
             let normalised = stock::relu_batch_norm(images, gamma, beta, epsilon, pool);
@@ -152,9 +158,97 @@ impl Maps {
     /// [`Maps::relu_batch_norm`].
     pub fn relu_affine(self, scale: Tensor<1>, shift: Tensor<1>, pool: bool) -> Self {
         self.by_kernel(|input, layout| {
-            Normalisation::new(layout, &scale, &shift, pool)?.affine(input, &scale, &shift)
+            Normalisation::new(layout, &scale, &shift, pool, Rectifier::Before)?
+                .affine(input, &scale, &shift)
         })
         .unwrap_or_else(|images| Self::new(stock::relu_affine(images, scale, shift, pool)))
+    }
+
+    /// A convolution by these weights, then `x·scale + shift` a channel, then ReLU if `relu`. In one pass where no gradients
+    /// can flow.
+    pub fn convolution_affine(
+        self,
+        (weight, bias): (Tensor<4>, Tensor<1>),
+        [stride, padding]: [usize; 2],
+        [scale, shift]: [Tensor<1>; 2],
+        relu: bool,
+    ) -> Self {
+        let fused = self.layout.and_then(|layout| {
+            let factors = [&scale, &shift];
+            Convolution::new(layout, &weight, &bias, [stride, padding], false)?.apply_affine(
+                &self.tensor,
+                (&weight, &bias),
+                factors,
+                rectifier(relu),
+            )
+        });
+        fused.unwrap_or_else(|| {
+            self.conv2d(weight, bias, stride, padding)
+                .affine(scale, shift, relu)
+        })
+    }
+
+    /// Batch normalisation by the statistics of the batch, then ReLU if `relu`.
+    pub fn batch_norm(
+        self,
+        gamma: Tensor<1>,
+        beta: Tensor<1>,
+        epsilon: f64,
+        relu: bool,
+    ) -> NormalisedMaps {
+        self.by_kernel(|input, layout| {
+            Normalisation::new(layout, &gamma, &beta, false, rectifier(relu))?
+                .batch(input, &gamma, &beta, epsilon)
+        })
+        .unwrap_or_else(|images| {
+            let normalised = stock::batch_norm(images, gamma, beta, epsilon, relu);
+            NormalisedMaps {
+                maps: Self::new(normalised.output),
+                mean: normalised.mean,
+                variance: normalised.variance,
+            }
+        })
+    }
+
+    /// `x·scale + shift` a channel, then ReLU if `relu`: the evaluation form of [`Maps::batch_norm`].
+    pub fn affine(self, scale: Tensor<1>, shift: Tensor<1>, relu: bool) -> Self {
+        self.by_kernel(|input, layout| {
+            Normalisation::new(layout, &scale, &shift, false, rectifier(relu))?
+                .affine(input, &scale, &shift)
+        })
+        .unwrap_or_else(|images| Self::new(stock::affine(images, scale, shift, relu)))
+    }
+
+    /// `max(x + other, 0)` of each value of maps of one shape: the end of a residual block.
+    pub fn add_relu(self, other: Self) -> Self {
+        if let (Some(layout), true) = (self.layout, self.layout == other.layout)
+            && let Some(tensor) = residual::add_relu(&self.tensor, &other.tensor)
+        {
+            return Self::blocked(tensor, layout);
+        }
+        Self::new(stock::add_relu(self.into_images(), other.into_images()))
+    }
+
+    /// The largest value of each `kernel`×`kernel` window; padding never wins. `padding` must be less than `kernel`.
+    pub fn max_pool2d(self, kernel: usize, stride: usize, padding: usize) -> Self {
+        self.by_kernel(|input, layout| MaxPool::new(layout, kernel, stride, padding)?.apply(input))
+            .unwrap_or_else(|images| Self::new(stock::max_pool2d(images, kernel, stride, padding)))
+    }
+
+    /// The mean of each map, `[N, C]`.
+    pub fn global_average(self) -> Tensor<2> {
+        let [samples, channels, ..] = self.dims();
+        let means = match self.layout {
+            Some(layout) => {
+                let means = match layout.pixels() {
+                    1 => self.tensor,
+                    _ => self.tensor.mean_dim(1),
+                };
+                Self::blocked(means, layout.with(channels, [1, 1])).into_images()
+            }
+            None => self.tensor.mean_dim(2).mean_dim(3),
+        };
+        means.reshape([samples, channels])
     }
 
     /// Maps of one pixel and `C·H·W` channels as maps `[N, C, H, W]`; the inverse of flattening.
@@ -182,6 +276,15 @@ impl Maps {
         self.layout
             .and_then(|layout| kernel(&self.tensor, layout))
             .ok_or_else(|| self.into_images())
+    }
+}
+
+/// A ReLU after the affine map, or none.
+fn rectifier(relu: bool) -> Rectifier {
+    if relu {
+        Rectifier::After
+    } else {
+        Rectifier::Absent
     }
 }
 

@@ -16,6 +16,7 @@ mod gradients;
 mod layout;
 mod linear;
 mod maps;
+mod max_pool;
 mod multiply;
 mod normalisation;
 mod normalise;
@@ -24,6 +25,7 @@ mod panel;
 mod pool;
 mod primitive;
 mod pullback;
+mod residual;
 pub mod stock;
 mod sums;
 #[cfg(test)]

@@ -6,6 +6,7 @@
 #![allow(clippy::too_many_arguments)]
 
 use super::geometry::Link;
+use super::normalise::Rectifier;
 use super::vector::Vector;
 
 /// Most vectors of a block of images.
@@ -19,13 +20,14 @@ pub const fn product_columns<V: Vector>() -> usize {
     if V::WIDE { 6 } else { 3 }
 }
 
-/// What is done with a sum before it is stored: nothing, or ReLU, scale and shift of its channel.
+/// What is done with a sum before it is stored: nothing, or scale and shift of its channel with a ReLU before, after or not at
+/// all.
 #[derive(Clone, Copy, Debug)]
 pub enum Finish {
     /// Nothing.
     Plain,
-    /// ReLU, then a scale and a shift for each of the tile's channels.
-    ReluAffine(*const f32, *const f32),
+    /// A scale and a shift for each of the tile's channels.
+    Affine(Rectifier, *const f32, *const f32),
 }
 
 /// `out[m][image] = start[m] + Σ_link Σ_k weights[tap][k][m] · source[pixel][k][image]` for `M` channels of one pixel and
@@ -68,11 +70,19 @@ unsafe fn sum_tile<V: Vector, const M: usize, const N: usize>(
                 weight = weight.add(M);
             }
         }
-        if let Finish::ReluAffine(scale, shift) = finish {
+        if let Finish::Affine(rectifier, scale, shift) = finish {
             for m in 0..M {
                 let (scale, shift) = (V::splat(*scale.add(m)), V::splat(*shift.add(m)));
                 for n in 0..N {
-                    sums[m][n] = shift.add_product(sums[m][n].relu(), scale);
+                    let x = match rectifier {
+                        Rectifier::Before => sums[m][n].relu(),
+                        _ => sums[m][n],
+                    };
+                    let y = shift.add_product(x, scale);
+                    sums[m][n] = match rectifier {
+                        Rectifier::After => y.relu(),
+                        _ => y,
+                    };
                 }
             }
         }

@@ -1,4 +1,4 @@
-//! ReLU + batch normalisation (+ pooling) as a burn operation with its own backward pass.
+//! Batch normalisation with a ReLU before, after or not at all (+ pooling) as a burn operation with its own backward pass.
 
 use burn::backend::Flex;
 use burn::backend::autodiff::NodeId;
@@ -10,11 +10,11 @@ use burn::tensor::Tensor;
 
 use super::layout::Layout;
 use super::maps::{Maps, NormalisedMaps};
-use super::normalise::{self, Shape};
+use super::normalise::{self, Rectifier, Shape};
 use super::primitive::{Differentiable, Inputs, Plain, Tracked, contiguous, plain, values, vector};
 use super::sums;
 
-/// ReLU and an affine map a channel, by given factors or by the statistics of the batch.
+/// An affine map a channel and perhaps a ReLU, by given factors or by the statistics of the batch.
 #[derive(Clone, Copy, Debug)]
 pub struct Normalisation {
     shape: Shape,
@@ -30,8 +30,14 @@ struct Statistics {
 
 impl Normalisation {
     /// Over maps in that layout; none if the kernels do not do it.
-    pub fn new(input: Layout, scale: &Tensor<1>, shift: &Tensor<1>, pool: bool) -> Option<Self> {
-        let shape = Shape::new(input, pool)?;
+    pub fn new(
+        input: Layout,
+        scale: &Tensor<1>,
+        shift: &Tensor<1>,
+        pool: bool,
+        rectifier: Rectifier,
+    ) -> Option<Self> {
+        let shape = Shape::new(input, pool, rectifier)?;
         let fits = scale.dims() == [input.channels] && shift.dims() == [input.channels];
         fits.then_some(Self { shape })
     }
@@ -90,17 +96,7 @@ impl Normalisation {
         statistics: Option<&Statistics>,
     ) -> Plain {
         let (input, scale, shift) = (contiguous(input), contiguous(scale), contiguous(shift));
-        let mut factors: Vec<[f32; 2]> = values(&scale)
-            .iter()
-            .zip(values(&shift))
-            .map(|(&scale, &shift)| [scale, shift])
-            .collect();
-        if let Some(Statistics { mean, inverse }) = statistics {
-            for (([scale, shift], mean), inverse) in factors.iter_mut().zip(mean).zip(inverse) {
-                *scale *= inverse;
-                *shift -= mean * *scale;
-            }
-        }
+        let factors = factors(values(&scale), values(&shift), statistics);
         plain(
             normalise::affine(&self.shape, values(&input), &factors),
             &self.shape.output.shape(),
@@ -125,7 +121,11 @@ impl Normalisation {
             .stateful()
         {
             OpsKind::Tracked(mut operation) => {
-                let nodes = [operation.checkpoint(&input), operation.checkpoint(&scale)];
+                let nodes = [
+                    operation.checkpoint(&input),
+                    operation.checkpoint(&scale),
+                    operation.checkpoint(&shift),
+                ];
                 operation.finish((self, nodes, statistics), output)
             }
             OpsKind::UnTracked(operation) => operation.finish(output),
@@ -133,12 +133,26 @@ impl Normalisation {
     }
 }
 
+/// Scale and shift of each channel, of values as they are: `gamma` and `beta` are those of normalised ones if there are
+/// statistics.
+fn factors(gamma: &[f32], beta: &[f32], statistics: Option<&Statistics>) -> Vec<[f32; 2]> {
+    let pairs = gamma.iter().zip(beta);
+    let mut factors: Vec<[f32; 2]> = pairs.map(|(&scale, &shift)| [scale, shift]).collect();
+    if let Some(Statistics { mean, inverse }) = statistics {
+        for (([scale, shift], mean), inverse) in factors.iter_mut().zip(mean).zip(inverse) {
+            *scale *= inverse;
+            *shift -= mean * *scale;
+        }
+    }
+    factors
+}
+
 #[derive(Debug)]
 struct NormalisationBackward;
 
 impl Backward<Flex, 3> for NormalisationBackward {
-    /// The operation, where its input and scale are kept, and the statistics if the scale is relative to them.
-    type State = (Normalisation, [NodeId; 2], Option<Statistics>);
+    /// The operation, where its input, scale and shift are kept, and the statistics if the scale is relative to them.
+    type State = (Normalisation, [NodeId; 3], Option<Statistics>);
 
     fn backward(
         self,
@@ -147,10 +161,12 @@ impl Backward<Flex, 3> for NormalisationBackward {
         checkpointer: &mut Checkpointer,
     ) {
         let [input_node, scale_node, shift_node] = operation.parents;
-        let (Normalisation { shape }, [input, scale], statistics) = operation.state;
+        let (Normalisation { shape }, [input, scale, shift], statistics) = operation.state;
         let output = contiguous(&gradients.consume::<Flex>(&operation.node));
         let input = contiguous(&checkpointer.retrieve_node_output::<Plain>(input));
         let scale = contiguous(&checkpointer.retrieve_node_output::<Plain>(scale));
+        let shift = contiguous(&checkpointer.retrieve_node_output::<Plain>(shift));
+        let affine = factors(values(&scale), values(&shift), statistics.as_ref());
         let (images, output, scale) = (values(&input), values(&output), values(&scale));
         let count = (shape.input.batch * shape.input.pixels()) as f32;
 
@@ -159,7 +175,7 @@ impl Backward<Flex, 3> for NormalisationBackward {
             .as_ref()
             .map_or(&zeros, |statistics| &statistics.mean);
         // Sums, a channel, of the output's gradient and of its product with the centred activation.
-        let found = sums::gradient_sums(&shape, images, output, means);
+        let found = sums::gradient_sums(&shape, images, output, means, &affine);
         let shift_gradient: Vec<f32> = found.iter().map(|sums| sums[0]).collect();
         let mut scale_gradient: Vec<f32> = found.iter().map(|sums| sums[1]).collect();
         if let Some(Statistics { inverse, .. }) = &statistics {
@@ -180,7 +196,7 @@ impl Backward<Flex, 3> for NormalisationBackward {
                     })
                     .collect(),
             };
-            let gradient = normalise::input_gradient(&shape, images, output, &factors);
+            let gradient = normalise::input_gradient(&shape, images, output, &factors, &affine);
             gradients.register::<Flex>(node.id, plain(gradient, &shape.input.shape()));
         }
         if let Some(node) = scale_node {

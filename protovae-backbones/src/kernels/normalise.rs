@@ -1,4 +1,5 @@
-//! ReLU, an affine map a channel, and 2×2 average pooling on blocks of maps, forward and backward.
+//! ReLU (before, after or not at all), an affine map a channel, and 2×2 average pooling on blocks of maps, forward and
+//! backward.
 
 use std::ops::Range;
 
@@ -8,7 +9,18 @@ use super::layout::Layout;
 use super::pool::filled;
 use super::vector::{Kernel, Vector, dispatch};
 
-/// Maps, and whether 2×2 average pooling follows.
+/// Where the ReLU stands beside the affine map.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rectifier {
+    /// The map gets what the ReLU gives.
+    Before,
+    /// The ReLU gets what the map gives.
+    After,
+    /// There is none.
+    Absent,
+}
+
+/// Maps, where their ReLU stands, and whether 2×2 average pooling follows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shape {
     /// Before pooling.
@@ -17,11 +29,17 @@ pub struct Shape {
     pub output: Layout,
     /// Whether there is any.
     pub pool: bool,
+    /// Where the ReLU stands.
+    pub rectifier: Rectifier,
 }
 
 impl Shape {
-    /// Of maps in that layout; none if nothing is left of them.
-    pub fn new(input: Layout, pool: bool) -> Option<Self> {
+    /// Of maps in that layout; none if nothing is left of them, or if they are pooled after a map whose result is rectified:
+    /// the mean of what a ReLU gives is not the ReLU of the mean.
+    pub fn new(input: Layout, pool: bool, rectifier: Rectifier) -> Option<Self> {
+        if pool && rectifier == Rectifier::After {
+            return None;
+        }
         let [height, width] = input.size;
         let divisor = if pool { 2 } else { 1 };
         let size = [height / divisor, width / divisor];
@@ -29,27 +47,51 @@ impl Shape {
             input,
             output: input.with(input.channels, size),
             pool,
+            rectifier,
         })
     }
 }
 
-/// The activation that the affine map gets: ReLU, and the mean over four pixels if there is pooling.
+/// The activation that the affine map gets: ReLU if it stands before, and the mean over four pixels if there is pooling.
 ///
 /// # Safety
 /// `from` points at a vector of the first of the pixels that belong together, `pixel` and `row` are the distances to its
 /// neighbours.
 #[inline(always)]
-pub unsafe fn activation<V: Vector>(from: *const f32, pixel: usize, row: usize, pool: bool) -> V {
+pub unsafe fn activation<V: Vector>(
+    from: *const f32,
+    pixel: usize,
+    row: usize,
+    pool: bool,
+    rectifier: Rectifier,
+) -> V {
     // SAFETY: the caller vouches for the pointers and for the instruction set.
     unsafe {
-        let first = V::load(from).relu();
+        let first = value::<V>(from, rectifier);
         if !pool {
             return first;
         }
-        let top = first.plus(V::load(from.add(pixel)).relu());
-        let left = V::load(from.add(row)).relu();
-        let bottom = left.plus(V::load(from.add(row + pixel)).relu());
+        let top = first.plus(value::<V>(from.add(pixel), rectifier));
+        let left = value::<V>(from.add(row), rectifier);
+        let bottom = left.plus(value::<V>(from.add(row + pixel), rectifier));
         top.plus(bottom).times(V::splat(0.25))
+    }
+}
+
+/// A vector of the maps, with the ReLU that stands before the affine map.
+///
+/// # Safety
+/// `from` points at a vector.
+#[inline(always)]
+unsafe fn value<V: Vector>(from: *const f32, rectifier: Rectifier) -> V {
+    // SAFETY: the caller vouches for the pointer and for the instruction set.
+    unsafe {
+        let value = V::load(from);
+        if rectifier == Rectifier::Before {
+            value.relu()
+        } else {
+            value
+        }
     }
 }
 
@@ -90,10 +132,14 @@ impl Kernel for AffineRows<'_> {
                         // SAFETY: the pixels lie in the block; so do their neighbours if there is pooling.
                         unsafe {
                             let from = input.as_ptr().add(from + at);
-                            let x = activation::<V>(from, pixel, row, shape.pool);
-                            V::splat(shift)
-                                .add_product(x, V::splat(scale))
-                                .store(out.add(to + at));
+                            let x = activation::<V>(from, pixel, row, shape.pool, shape.rectifier);
+                            let y = V::splat(shift).add_product(x, V::splat(scale));
+                            let y = if shape.rectifier == Rectifier::After {
+                                y.relu()
+                            } else {
+                                y
+                            };
+                            y.store(out.add(to + at));
                         }
                         at += V::LANES;
                     }
@@ -103,7 +149,7 @@ impl Kernel for AffineRows<'_> {
     }
 }
 
-/// ReLU, pooling, and scale and shift a channel.
+/// Pooling, and scale and shift a channel, with a ReLU where the shape has it.
 pub fn affine(shape: &Shape, input: &[f32], factors: &[[f32; 2]]) -> Bytes {
     assert!(input.len() == shape.input.values() && factors.len() == shape.input.channels);
     // SAFETY: the groups cover the output, and each writes all of its rows.
@@ -127,6 +173,7 @@ struct GradientRows<'a> {
     input: &'a [f32],
     output: &'a [f32],
     factors: &'a [[f32; 3]],
+    affine: &'a [[f32; 2]],
     rows: Range<usize>,
     /// Lanes with an image.
     filled: usize,
@@ -142,6 +189,7 @@ impl Kernel for GradientRows<'_> {
             input,
             output,
             factors,
+            affine,
             rows,
             filled,
             out,
@@ -156,7 +204,9 @@ impl Kernel for GradientRows<'_> {
                 let above = [line / step, column / step];
                 let above = (above[0] < shape.output.size[0] && above[1] < shape.output.size[1])
                     .then(|| above[0] * shape.output.row() + above[1] * pixel);
-                for (channel, &[a, b, c]) in factors.iter().enumerate() {
+                for (channel, (&[a, b, c], &[scale, shift])) in
+                    factors.iter().zip(affine).enumerate()
+                {
                     let mut at = channel * lanes;
                     while at < (channel + 1) * lanes {
                         // SAFETY: the pixels lie in their blocks.
@@ -164,10 +214,17 @@ impl Kernel for GradientRows<'_> {
                             let x = V::load(input.as_ptr().add(base + at));
                             let mut value = V::splat(c).add_product(V::splat(b), x);
                             if let Some(above) = above {
-                                let g = V::load(output.as_ptr().add(above + at));
+                                let mut g = V::load(output.as_ptr().add(above + at));
+                                if shape.rectifier == Rectifier::After {
+                                    let y = V::splat(shift).add_product(x, V::splat(scale));
+                                    g = g.where_positive(y);
+                                }
                                 value = value.add_product(V::splat(a * share), g);
                             }
-                            value.where_positive(x).store(out.add(base + at));
+                            if shape.rectifier == Rectifier::Before {
+                                value = value.where_positive(x);
+                            }
+                            value.store(out.add(base + at));
                         }
                         at += V::LANES;
                     }
@@ -185,11 +242,18 @@ impl Kernel for GradientRows<'_> {
     }
 }
 
-/// Gradient of the input: `a·output + b·input + c` where the input is positive, with `[a, b, c]` a channel; `output` is a
-/// quarter of its pixel's for each of the four that were averaged, if there is pooling.
-pub fn input_gradient(shape: &Shape, input: &[f32], output: &[f32], factors: &[[f32; 3]]) -> Bytes {
+/// Gradient of the input: `a·output + b·input + c`, with `[a, b, c]` a channel; `output` is a quarter of its pixel's for each
+/// of the four that were averaged, if there is pooling. With a ReLU before the affine map it is zero where the input is not
+/// positive; with one after it, whose scale and shift a channel are `affine`, `output` counts where that is positive.
+pub fn input_gradient(
+    shape: &Shape,
+    input: &[f32],
+    output: &[f32],
+    factors: &[[f32; 3]],
+    affine: &[[f32; 2]],
+) -> Bytes {
     assert!(input.len() == shape.input.values() && output.len() == shape.output.values());
-    assert!(factors.len() == shape.input.channels);
+    assert!(factors.len() == shape.input.channels && affine.len() == shape.input.channels);
     // SAFETY: the groups cover the input, and each writes all of its rows.
     unsafe {
         filled(shape.input.values(), |out| {
@@ -199,6 +263,7 @@ pub fn input_gradient(shape: &Shape, input: &[f32], output: &[f32], factors: &[[
                     input: &input[block * shape.input.block()..][..shape.input.block()],
                     output: &output[block * shape.output.block()..][..shape.output.block()],
                     factors,
+                    affine,
                     rows,
                     filled: shape.input.filled(block),
                     out: out.at(block * shape.input.block()),

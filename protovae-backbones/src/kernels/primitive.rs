@@ -24,7 +24,8 @@ pub enum Inputs {
 }
 
 impl Inputs {
-    /// None if any of the three is on another device or not of `f32`.
+    /// None if any of the three is on another device or not of `f32`. With autodiff if `a` is; then `b` and `c` need not be: a
+    /// network in evaluation can be asked for the gradient of its input.
     pub fn new<const A: usize, const B: usize>(
         a: &Tensor<A>,
         b: &Tensor<B>,
@@ -36,8 +37,8 @@ impl Inputs {
         if a.device().is_autodiff() {
             Some(Self::Tracked([
                 a.clone().try_into_primitive::<Differentiable>().ok()?,
-                b.clone().try_into_primitive::<Differentiable>().ok()?,
-                c.clone().try_into_primitive::<Differentiable>().ok()?,
+                lifted(b).try_into_primitive::<Differentiable>().ok()?,
+                lifted(c).try_into_primitive::<Differentiable>().ok()?,
             ]))
         } else {
             Some(Self::Plain([
@@ -46,6 +47,15 @@ impl Inputs {
                 c.clone().try_into_primitive::<Flex>().ok()?,
             ]))
         }
+    }
+}
+
+/// The tensor on a device with autodiff, as a constant if it was not.
+fn lifted<const D: usize>(tensor: &Tensor<D>) -> Tensor<D> {
+    if tensor.device().is_autodiff() {
+        tensor.clone()
+    } else {
+        Tensor::from_inner(tensor.clone())
     }
 }
 

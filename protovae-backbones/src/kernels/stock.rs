@@ -3,7 +3,7 @@
 use burn::tensor::Tensor;
 use burn::tensor::activation::relu;
 use burn::tensor::module;
-use burn::tensor::ops::{AvgPoolOptions, ConvOptions, ConvTransposeOptions};
+use burn::tensor::ops::{AvgPoolOptions, ConvOptions, ConvTransposeOptions, MaxPoolOptions};
 
 use super::Normalised;
 
@@ -49,9 +49,28 @@ pub fn relu_batch_norm(
     epsilon: f64,
     pool: bool,
 ) -> Normalised {
-    let [_, channels, _, _] = input.dims();
+    let normalised = batch_norm(relu(input), gamma, beta, epsilon, false);
+    if pool {
+        let output = avg_pool2d(normalised.output);
+        Normalised {
+            output,
+            ..normalised
+        }
+    } else {
+        normalised
+    }
+}
+
+/// Stock form of [`Maps::batch_norm`](super::Maps::batch_norm).
+pub fn batch_norm(
+    x: Tensor<4>,
+    gamma: Tensor<1>,
+    beta: Tensor<1>,
+    epsilon: f64,
+    rectified: bool,
+) -> Normalised {
+    let [_, channels, _, _] = x.dims();
     let shape = [1, channels, 1, 1];
-    let x = relu(input);
     let mean = x.clone().mean_dim(0).mean_dim(2).mean_dim(3);
     let centred = x - mean.clone();
     let variance = (centred.clone() * centred.clone())
@@ -61,7 +80,7 @@ pub fn relu_batch_norm(
     let y =
         centred / (variance.clone() + epsilon).sqrt() * gamma.reshape(shape) + beta.reshape(shape);
     Normalised {
-        output: if pool { avg_pool2d(y) } else { y },
+        output: if rectified { relu(y) } else { y },
         mean: mean.reshape([channels]).without_autodiff(),
         variance: variance.reshape([channels]).without_autodiff(),
     }
@@ -69,10 +88,29 @@ pub fn relu_batch_norm(
 
 /// Stock form of [`super::relu_affine`].
 pub fn relu_affine(input: Tensor<4>, scale: Tensor<1>, shift: Tensor<1>, pool: bool) -> Tensor<4> {
+    let y = affine(relu(input), scale, shift, false);
+    if pool { avg_pool2d(y) } else { y }
+}
+
+/// Stock form of [`Maps::affine`](super::Maps::affine).
+pub fn affine(input: Tensor<4>, scale: Tensor<1>, shift: Tensor<1>, rectified: bool) -> Tensor<4> {
     let [_, channels, _, _] = input.dims();
     let shape = [1, channels, 1, 1];
-    let y = relu(input) * scale.reshape(shape) + shift.reshape(shape);
-    if pool { avg_pool2d(y) } else { y }
+    let y = input * scale.reshape(shape) + shift.reshape(shape);
+    if rectified { relu(y) } else { y }
+}
+
+/// Stock form of [`Maps::add_relu`](super::Maps::add_relu).
+pub fn add_relu(one: Tensor<4>, other: Tensor<4>) -> Tensor<4> {
+    relu(one + other)
+}
+
+/// Stock form of [`Maps::max_pool2d`](super::Maps::max_pool2d).
+pub fn max_pool2d(input: Tensor<4>, kernel: usize, stride: usize, padding: usize) -> Tensor<4> {
+    let options = MaxPoolOptions::new([kernel; 2])
+        .with_stride([stride; 2])
+        .with_padding([padding; 2]);
+    module::max_pool2d(input, options)
 }
 
 fn avg_pool2d(x: Tensor<4>) -> Tensor<4> {

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::layout::Layout;
-use super::normalise::{Shape, activation, source};
+use super::normalise::{Rectifier, Shape, activation, source};
 use super::vector::{Kernel, Vector, dispatch};
 
 /// What a sum over the batch adds up.
@@ -11,8 +11,13 @@ use super::vector::{Kernel, Vector, dispatch};
 enum Terms<'a> {
     /// Of the activation (without pooling) minus a pivot, and of the square of that.
     Moments { pivots: &'a [f32] },
-    /// Of the output's gradient, and of that times the activation minus its mean.
-    Gradients { output: &'a [f32], means: &'a [f32] },
+    /// Of the output's gradient, and of that times the activation minus its mean. With a ReLU after the affine map (scale and
+    /// shift a channel), the gradient counts where that is positive.
+    Gradients {
+        output: &'a [f32],
+        means: &'a [f32],
+        affine: &'a [[f32; 2]],
+    },
 }
 
 /// Channels that are added up together, so that their sums stay in the first-level cache.
@@ -46,6 +51,7 @@ impl SumRows<'_> {
             self.shape.input.pixel(),
             self.shape.input.row(),
         );
+        let rectifier = self.shape.rectifier;
         for (index, channel) in channels.enumerate() {
             let mut at = 0;
             while at < lanes {
@@ -54,13 +60,19 @@ impl SumRows<'_> {
                     let offset = index * lanes + at;
                     let (one, other) = match self.terms {
                         Terms::Moments { pivots } => {
-                            let x = activation::<V>(from.add(offset), pixel, row, false);
+                            let x = activation::<V>(from.add(offset), pixel, row, false, rectifier);
                             let value = x.plus(V::splat(-pivots[channel]));
                             (value, value.times(value))
                         }
-                        Terms::Gradients { means, .. } => {
-                            let x = activation::<V>(from.add(offset), pixel, row, self.shape.pool);
-                            let g = V::load(output.add(offset));
+                        Terms::Gradients { means, affine, .. } => {
+                            let pool = self.shape.pool;
+                            let x = activation::<V>(from.add(offset), pixel, row, pool, rectifier);
+                            let mut g = V::load(output.add(offset));
+                            if rectifier == Rectifier::After {
+                                let [scale, shift] = affine[channel];
+                                let y = V::splat(shift).add_product(x, V::splat(scale));
+                                g = g.where_positive(y);
+                            }
                             (g, g.times(x.plus(V::splat(-means[channel]))))
                         }
                     };
@@ -127,9 +139,14 @@ fn sums(shape: &Shape, input: &[f32], terms: Terms) -> Vec<[f64; 2]> {
     };
     let groups = layout.each_group(|block, rows| {
         let terms = match terms {
-            Terms::Gradients { output, means } => Terms::Gradients {
+            Terms::Gradients {
+                output,
+                means,
+                affine,
+            } => Terms::Gradients {
                 output: &output[block * layout.block()..][..layout.block()],
                 means,
+                affine,
             },
             moments => moments,
         };
@@ -159,11 +176,15 @@ pub fn statistics(shape: &Shape, input: &[f32]) -> (Vec<f32>, Vec<f32>) {
     let pixels = layout.pixels();
     let centre = layout.size[0] / 2 * layout.row() + layout.size[1] / 2 * layout.pixel();
     let some = layout.filled(0);
+    let rectified = shape.rectifier == Rectifier::Before;
     let pivots: Vec<f32> = input[centre..][..layout.pixel()]
         .chunks_exact(layout.lanes)
         .map(|lanes| {
             let values = lanes[..some].iter();
-            values.map(|&x| if x < 0.0 { 0.0 } else { x }).sum::<f32>() / some as f32
+            values
+                .map(|&x| if rectified && x < 0.0 { 0.0 } else { x })
+                .sum::<f32>()
+                / some as f32
         })
         .collect();
     let count = (layout.batch * pixels) as f64;
@@ -180,10 +201,23 @@ pub fn statistics(shape: &Shape, input: &[f32]) -> (Vec<f32>, Vec<f32>) {
         .unzip()
 }
 
-/// Sums, a channel, of the output's gradient, and of that times the activation minus `means`.
-pub fn gradient_sums(shape: &Shape, input: &[f32], output: &[f32], means: &[f32]) -> Vec<[f32; 2]> {
+/// Sums, a channel, of the output's gradient, and of that times the activation minus `means`; `affine` as in
+/// [`input_gradient`](super::normalise::input_gradient).
+pub fn gradient_sums(
+    shape: &Shape,
+    input: &[f32],
+    output: &[f32],
+    means: &[f32],
+    affine: &[[f32; 2]],
+) -> Vec<[f32; 2]> {
     assert!(input.len() == shape.input.values() && output.len() == shape.output.values());
-    sums(shape, input, Terms::Gradients { output, means })
+    assert!(means.len() == shape.input.channels && affine.len() == shape.input.channels);
+    let terms = Terms::Gradients {
+        output,
+        means,
+        affine,
+    };
+    sums(shape, input, terms)
         .into_iter()
         .map(|sums| sums.map(|sum| sum as f32))
         .collect()

@@ -7,7 +7,7 @@ use protovae_core::random::Initializer;
 
 use crate::kernels::Maps;
 
-/// Batch normalisation of each channel, in this project always of what a ReLU gives.
+/// Batch normalisation of each channel: of what a ReLU gives in the small networks, before the ReLU in residual ones.
 ///
 /// It trains (normalises by the statistics of the batch, and lets the running statistics follow them) if its input is on
 /// an autodiff device, unless the module was frozen or comes from `valid()`; otherwise it normalises by the running
@@ -31,6 +31,8 @@ pub struct BatchNorm {
     pub momentum: f64,
     /// Added to variances.
     pub epsilon: f64,
+    /// Whether it never trains: see [`frozen`](Self::frozen).
+    pub frozen: bool,
 }
 
 impl BatchNorm {
@@ -44,6 +46,18 @@ impl BatchNorm {
             training: Param::from_bool(true),
             momentum: 0.1,
             epsilon: 1e-5,
+            frozen: false,
+        }
+    }
+
+    /// This normalisation as the affine map of its running statistics, in training too: neither they nor scale and shift
+    /// change from then on.
+    pub fn frozen(self) -> Self {
+        Self {
+            gamma: self.gamma.set_require_grad(false),
+            beta: self.beta.set_require_grad(false),
+            frozen: true,
+            ..self
         }
     }
 
@@ -69,9 +83,22 @@ impl BatchNorm {
         normalised.maps
     }
 
+    /// Normalisation, then ReLU if `relu`, of maps as the layers hand them to each other.
+    pub fn forward_maps(&self, input: Maps, relu: bool) -> Maps {
+        if !self.trains_on(&input) {
+            let (scale, shift) = self.scale_and_shift();
+            return input.affine(scale, shift, relu);
+        }
+        let [samples, _, height, width] = input.dims();
+        let normalised = input.batch_norm(self.gamma.val(), self.beta.val(), self.epsilon, relu);
+        let values = samples * height * width;
+        self.follow(normalised.mean, normalised.variance, values);
+        normalised.maps
+    }
+
     /// Whether the statistics of this input's batch would be used.
     pub fn trains_on(&self, input: &Maps) -> bool {
-        input.is_autodiff() && self.training.is_enabled()
+        !self.frozen && input.is_autodiff() && self.training.is_enabled()
     }
 
     /// Moves the running statistics towards a batch's mean and biased variance a channel, `[C]` each, of `values` values

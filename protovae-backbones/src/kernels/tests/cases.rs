@@ -7,6 +7,7 @@ use super::values::{Source, bits, close, close_above, flat, loss, tensor, values
 use crate::kernels::convolution::Convolution;
 use crate::kernels::layout::Layout;
 use crate::kernels::normalisation::Normalisation;
+use crate::kernels::normalise::Rectifier;
 use crate::kernels::{self, Maps, activation, linear, stock};
 
 /// An operation of the layers, apart from its tensors.
@@ -354,7 +355,8 @@ impl Case {
                 transposed,
             } => convolution([stride, padding], transposed),
             Operation::BatchNorm { pool, .. } | Operation::Affine { pool } => {
-                Normalisation::new(layout(0), &inputs[1], &inputs[2], pool).is_some()
+                Normalisation::new(layout(0), &inputs[1], &inputs[2], pool, Rectifier::Before)
+                    .is_some()
             }
             Operation::Linear => linear::linear(&two(0), &two(1), &inputs[2]).is_some(),
             Operation::Tanh => activation::tanh(&four(0)).is_some(),

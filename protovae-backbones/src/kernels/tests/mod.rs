@@ -15,6 +15,7 @@ mod nan;
 mod networks;
 mod pullback;
 mod reference;
+mod residual;
 mod single;
 mod threads;
 mod values;

@@ -1,0 +1,7 @@
+//! Encoders: the small ones of Figure 1, and ResNet-18. All end in the same fully connected tail.
+
+mod resnet;
+mod small;
+
+pub use resnet::{NormalizationMode, ResNet18, ResNet18Config};
+pub use small::{ConvEncoder, PooledEncoderConfig, StridedEncoderConfig};
