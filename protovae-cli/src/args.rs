@@ -269,6 +269,15 @@ pub enum KeepName {
     Least,
 }
 
+/// What replaces pixels that are taken away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum NoiseName {
+    /// Uniform over the range of pixels.
+    Uniform,
+    /// Each pixel that of some measured image.
+    Shuffled,
+}
+
 /// `protovae measure`.
 #[derive(Debug, Args)]
 pub struct MeasureArgs {
@@ -292,6 +301,9 @@ pub struct MeasureArgs {
     /// Which half of the image masking keeps.
     #[arg(long, value_enum, default_value = "most")]
     pub keep: KeepName,
+    /// What masking and ordering put where pixels are taken away.
+    #[arg(long, value_enum, default_value = "uniform")]
+    pub noise: NoiseName,
     /// Write everything as JSON to this file, with the values of each image.
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,

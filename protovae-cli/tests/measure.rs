@@ -70,6 +70,14 @@ fn measures_are_printed_and_written_with_the_random_map_beside_them() {
         "{}",
         least.out
     );
+    let shuffled = place
+        .run("measure run --method prp --images 5 --measure ordering --noise shuffled -q")
+        .ok();
+    assert!(
+        shuffled.out.contains("pixels of the measured images"),
+        "{}",
+        shuffled.out
+    );
     let other = place.run("measure run --method prp --images 12 --measure masking --seed 1 --json");
     assert_ne!(other.ok().object()["table"][0], rows[0]);
 }

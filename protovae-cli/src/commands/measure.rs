@@ -5,10 +5,10 @@ use protovae_core::plugin::Explainer;
 use protovae_core::train::{RunDirectory, load_model, write_atomically};
 use protovae_data::{Dataset, permutation};
 use protovae_explain::explainers;
-use protovae_explain::measures::{Keep, Measure, Settings, compare};
+use protovae_explain::measures::{Keep, Measure, Noise, Settings, compare};
 use serde_json::{Value, json};
 
-use crate::args::{KeepName, MeasureArgs, MeasureName, Split};
+use crate::args::{KeepName, MeasureArgs, MeasureName, NoiseName, Split};
 use crate::config;
 use crate::error::{CliError, Result};
 use crate::output::Voice;
@@ -109,6 +109,12 @@ fn settings(arguments: &MeasureArgs) -> Settings {
         KeepName::Most => Keep::Most,
         KeepName::Least => Keep::Least,
     };
+    let noise = match arguments.noise {
+        NoiseName::Uniform => Noise::Uniform,
+        NoiseName::Shuffled => Noise::Shuffled,
+    };
+    settings.masking.noise = noise;
+    settings.ordering.noise = noise;
     if !arguments.measures.is_empty() {
         let measures = arguments.measures.iter().map(|name| match name {
             MeasureName::Masking => Measure::Masking,

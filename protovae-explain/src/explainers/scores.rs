@@ -19,7 +19,6 @@ pub(crate) fn rows_at_once(height: usize, width: usize) -> usize {
 pub(super) struct Columns {
     columns: Vec<usize>,
     classes: usize,
-    prototypes: usize,
     kind: &'static str,
 }
 
@@ -63,7 +62,6 @@ impl Columns {
         Ok(Self {
             columns: columns?,
             classes,
-            prototypes,
             kind,
         })
     }
@@ -107,7 +105,6 @@ impl Columns {
         }
         let device = all.device().without_autodiff();
         let chosen = Tensor::<2>::from_data(TensorData::new(chosen, [rows, width]), &device);
-        debug_assert!(width <= self.classes + self.prototypes);
         Ok((all * Tensor::from_inner(chosen)).sum())
     }
 }

@@ -6,7 +6,7 @@ use protovae_core::Result;
 use protovae_core::model::BoxModel;
 use serde::{Deserialize, Serialize};
 
-use super::{HostImages, Question, check_maps, check_share, noise_image, ranking};
+use super::{HostImages, Noise, Question, check_maps, check_share, ranking};
 
 /// Which part of an image is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -28,6 +28,8 @@ pub struct Masking {
     pub keep: Keep,
     /// How much of the image is kept, between 0 and 1; default 0.5. Rounded to whole pixels.
     pub share: f64,
+    /// What replaces the rest; default uniform noise.
+    pub noise: Noise,
     /// The seed of the noise image; default 0.
     pub seed: u64,
 }
@@ -37,6 +39,7 @@ impl Default for Masking {
         Self {
             keep: Keep::Most,
             share: 0.5,
+            noise: Noise::Uniform,
             seed: 0,
         }
     }
@@ -89,7 +92,7 @@ impl Masking {
         let model = model.valid();
         let images = HostImages::new(&model, images)?;
         check_maps(&images, question, maps)?;
-        let noise = noise_image(self.seed, images.shape);
+        let noise = self.noise.image(self.seed, &images);
         let masked = |row: usize| {
             let mut pixels = noise.clone();
             images.paste(&mut pixels, images.image(row), &self.kept(&maps[row]));
@@ -99,7 +102,7 @@ impl Masking {
         let pairs = || question.scores.iter().zip(&after);
         Ok(Masked {
             drops: pairs()
-                .map(|(before, after)| drop(*before, *after))
+                .map(|(before, after)| share_lost(*before, *after))
                 .collect(),
             increases: pairs()
                 .map(|(before, after)| if after > before { 1.0 } else { 0.0 })
@@ -109,7 +112,7 @@ impl Masking {
 }
 
 /// The share of a score that is lost; a score of 0 has nothing to lose.
-fn drop(before: f64, after: f64) -> f64 {
+fn share_lost(before: f64, after: f64) -> f64 {
     if before > 0.0 {
         ((before - after) / before).clamp(0.0, 1.0)
     } else {

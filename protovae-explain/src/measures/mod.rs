@@ -16,6 +16,7 @@ mod attacks;
 mod compare;
 mod diversity;
 mod masking;
+mod noise;
 mod ordering;
 mod question;
 mod render;
@@ -26,6 +27,7 @@ pub use attacks::{Attacked, Attacks};
 pub use compare::{Comparison, Curve, Measure, Settings, compare};
 pub use diversity::{ClassDiversity, Diversity, DiversityFound};
 pub use masking::{Keep, Masked, Masking};
+pub use noise::{Noise, noise_image};
 pub use ordering::{Ordered, RelevanceOrdering};
 pub use question::{Form, Question, pixel_maps};
 pub use robustness::Robustness;
@@ -33,22 +35,9 @@ pub use table::{Better, Measured, Quantity, Row, Summary, Table};
 
 use burn::tensor::{Device, Tensor, TensorData};
 use protovae_core::model::{BoxModel, Prediction};
-use protovae_core::random::{Purpose, stream};
 use protovae_core::{Error, ImageShape, Result};
-use rand::RngExt;
 
 use crate::explainers::rows_at_once;
-
-/// Sets the stream of the noise image apart from all others that a seed has.
-const NOISE_IMAGE: u64 = u64::MAX;
-
-/// The noise that stands for "nothing there": `C·H·W` values uniform in `[-1, 1]`, the same for every image and method.
-pub fn noise_image(seed: u64, shape: ImageShape) -> Vec<f32> {
-    let mut generator = stream(seed, NOISE_IMAGE, 0, Purpose::Plugin);
-    (0..shape.values())
-        .map(|_| generator.random_range(-1.0f32..=1.0))
-        .collect()
-}
 
 /// The pixels of a map from the most to the least relevant; of equal ones the first comes first.
 pub fn ranking(map: &[f32]) -> Vec<usize> {

@@ -6,7 +6,7 @@ use protovae_core::model::BoxModel;
 use protovae_core::{Error, Result};
 use serde::{Deserialize, Serialize};
 
-use super::{HostImages, Question, check_maps, noise_image, ranking};
+use super::{HostImages, Noise, Question, check_maps, ranking};
 
 /// The relevance ordering test: from the noise image, the pixels of the original come back in descending relevance, and the
 /// score is watched. The faster it rises, the better the map's order.
@@ -15,13 +15,19 @@ use super::{HostImages, Question, check_maps, noise_image, ranking};
 pub struct RelevanceOrdering {
     /// Steps from the noise to the image, 1 to 1000; default 20.
     pub steps: usize,
+    /// What the test starts from; default uniform noise.
+    pub noise: Noise,
     /// The seed of the noise image; default 0.
     pub seed: u64,
 }
 
 impl Default for RelevanceOrdering {
     fn default() -> Self {
-        Self { steps: 20, seed: 0 }
+        Self {
+            steps: 20,
+            noise: Noise::Uniform,
+            seed: 0,
+        }
     }
 }
 
@@ -56,7 +62,7 @@ impl RelevanceOrdering {
         let model = model.valid();
         let images = HostImages::new(&model, images)?;
         check_maps(&images, question, maps)?;
-        let noise = noise_image(self.seed, images.shape);
+        let noise = self.noise.image(self.seed, &images);
         let rankings: Vec<Vec<usize>> = maps.iter().map(|map| ranking(map)).collect();
         let pasted = |row: usize| {
             let (image, step) = (row / self.steps, row % self.steps);

@@ -1,6 +1,6 @@
 //! Comparisons as text: aligned columns, or Markdown.
 
-use super::{Better, Comparison, Form, Quantity, Row, Table};
+use super::{Better, Comparison, Form, Noise, Quantity, Row, Table};
 
 /// By how many standard errors of the difference a mean has to beat the random map to be marked.
 const MARGIN: f64 = 2.0;
@@ -140,6 +140,16 @@ impl Comparison {
                 "{} images; mean ± standard error (z: the paired difference to the random map over its standard error); \
                  ↓ less is better, ↑ more is better; * better than the random map by more than two standard errors.\n",
                 self.images
+            ));
+        }
+        if !parts.is_empty() {
+            let noise = match self.settings.masking.noise {
+                Noise::Uniform => "noise uniform over the range of pixels",
+                Noise::Shuffled => "noise made of the pixels of the measured images",
+            };
+            let share = 100.0 * self.settings.masking.share;
+            parts.push(format!(
+                "Masking keeps {share:.0} % of the pixels; what is taken away becomes {noise}.\n"
             ));
         }
         let changed: Vec<&Row> = self
