@@ -4,7 +4,7 @@ use plotters::prelude::Color;
 use plotters::style::text_anchor::HPos;
 
 use super::axis::Axis;
-use super::canvas::{Canvas, FONT, Frame, Sample, estimated_width, shortened};
+use super::canvas::{Canvas, FONT, Frame, Sample, WIDTH, estimated_width, shortened};
 use super::palette::{DASHED_INK, INK, colour};
 use super::{ChartLabels, described, drawable};
 use crate::error::Result;
@@ -79,19 +79,20 @@ impl BarChart {
                 .filter(|value| drawable(*value))
                 .chain([0.0])
         };
+        let names = bars
+            .iter()
+            .map(|bar| estimated_width(&shortened(&bar.name, LONGEST_NAME)));
+        let left = names.max().unwrap_or(0) + 24;
         let x = (!bars.is_empty())
             .then(|| Axis::over(values()))
             .flatten()
-            .map(|axis| self.with_room(bars, axis));
+            .map(|axis| Self::with_room(bars, &axis, f64::from(WIDTH - left) - 100.0));
         // Row r reaches from −r − 1 to −r, so that the first is on top; this axis has names in place of ticks.
         let y = x.as_ref().map(|_| {
             let mut axis = Axis::new(-(rows as f64), 0.0);
             axis.ticks.clear();
             axis
         });
-        let names = bars
-            .iter()
-            .map(|bar| estimated_width(&shortened(&bar.name, LONGEST_NAME)));
         let frame = Frame {
             labels: &self.labels,
             description: described(
@@ -106,7 +107,7 @@ impl BarChart {
                 .into_iter()
                 .collect(),
             height: rows.max(3) as u32 * PITCH + 2 * PITCH,
-            left: Some(names.max().unwrap_or(0) + 24),
+            left: Some(left),
             vertical_grid: true,
         };
         frame.draw(|canvas| {
@@ -114,7 +115,7 @@ impl BarChart {
             for (row, bar) in bars.iter().enumerate() {
                 draw(canvas, row, bar)?;
             }
-            canvas.line(&[(0.0, 0.0), (0.0, -(rows as f64))], INK)?;
+            canvas.rule((0.0, 0.0), (0.0, -(rows as f64)))?;
             if let Some((_, at)) = threshold {
                 canvas.line(&[(*at, 0.0), (*at, -(rows as f64))], DASHED_INK)?;
             }
@@ -126,22 +127,19 @@ impl BarChart {
         })
     }
 
-    /// The axis with room for the values beside the bars.
-    fn with_room(&self, bars: &[Bar], axis: Axis) -> Axis {
-        let span = axis.high - axis.low;
-        let room = |negative: bool| {
+    /// The axis with room for the values beside the bars, on a plot `width` units wide.
+    fn with_room(bars: &[Bar], axis: &Axis, width: f64) -> Axis {
+        let widest = |negative: bool| {
             let texts = bars
                 .iter()
                 .filter(|bar| (bar.value < 0.0) == negative)
                 .map(|bar| f64::from(estimated_width(&bar.text())) + FONT);
-            // The plot is about 700 units wide; this is how much of the span the texts take.
-            texts.fold(0.0, f64::max) / 700.0 * span
+            texts.fold(0.0, f64::max)
         };
-        let beyond = |side: f64, end: f64| if side.abs() > 0.0 { end } else { 0.0 };
-        Axis::new(
-            axis.low - beyond(axis.low, room(true)),
-            axis.high + room(false),
-        )
+        let (left, right) = (widest(true), widest(false));
+        // What remains for the bars, in units of the value for one of the chart.
+        let unit = (axis.high - axis.low) / (width - left - right).max(width / 4.0);
+        Axis::new(axis.low - left * unit, axis.high + right * unit)
     }
 }
 
