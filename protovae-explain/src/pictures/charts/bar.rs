@@ -51,6 +51,16 @@ impl Bar {
         [self.value - error, self.value + error]
     }
 
+    /// Where the value is written: to the left of this if it is below zero, otherwise to the right.
+    fn text_end(&self) -> f64 {
+        let [low, high] = self.ends();
+        match self.value {
+            value if !drawable(value) => 0.0,
+            value if value < 0.0 => low,
+            _ => high,
+        }
+    }
+
     fn text(&self) -> String {
         match self.error() {
             Some(error) => format!("{} ± {}", brief_number(self.value), brief_number(error)),
@@ -129,17 +139,26 @@ impl BarChart {
 
     /// The axis with room for the values beside the bars, on a plot `width` units wide.
     fn with_room(bars: &[Bar], axis: &Axis, width: f64) -> Axis {
-        let widest = |negative: bool| {
-            let texts = bars
-                .iter()
-                .filter(|bar| (bar.value < 0.0) == negative)
-                .map(|bar| f64::from(estimated_width(&bar.text())) + FONT);
-            texts.fold(0.0, f64::max)
-        };
-        let (left, right) = (widest(true), widest(false));
-        // What remains for the bars, in units of the value for one of the chart.
-        let unit = (axis.high - axis.low) / (width - left - right).max(width / 4.0);
-        Axis::new(axis.low - left * unit, axis.high + right * unit)
+        let texts: Vec<(f64, f64)> = bars
+            .iter()
+            .map(|bar| {
+                let text = (f64::from(estimated_width(&bar.text())) + FONT).min(0.4 * width);
+                (bar.text_end(), text)
+            })
+            .collect();
+        let (mut low, mut high) = (axis.low, axis.high);
+        // The wider the range, the more of it a text takes: the steps become smaller and smaller.
+        for _ in 0..12 {
+            let unit = (high - low) / width;
+            for (end, text) in &texts {
+                if *end < 0.0 {
+                    low = low.min(end - text * unit);
+                } else {
+                    high = high.max(end + text * unit);
+                }
+            }
+        }
+        Axis::new(low, high)
     }
 }
 
@@ -151,18 +170,15 @@ fn draw(canvas: &Canvas<'_, '_>, row: usize, bar: &Bar) -> Result<()> {
         (value, middle + 0.34),
         colour(0).mix(0.85),
     )?;
-    let [low, high] = match bar.error() {
-        Some(_) => {
-            let [low, high] = bar.ends();
-            canvas.line(&[(low, middle), (high, middle)], INK)?;
-            [low, high]
-        }
-        None => [value; 2],
-    };
-    let (end, offset, side) = if value < 0.0 {
-        (low, -12, HPos::Right)
+    if bar.error().is_some() {
+        let [low, high] = bar.ends();
+        canvas.line(&[(low, middle), (high, middle)], INK)?;
+    }
+    let end = bar.text_end();
+    let (offset, side) = if end < 0.0 {
+        (-12, HPos::Right)
     } else {
-        (high.max(0.0), 12, HPos::Left)
+        (12, HPos::Left)
     };
     canvas.text((end, middle), (offset, 0), &bar.text(), side)?;
     canvas.left_text(middle, &shortened(&bar.name, LONGEST_NAME))
