@@ -143,7 +143,7 @@ fn charts_stand_alone_and_scale() {
         }
         let fonts: Vec<&str> = svg.split("font-family=").skip(1).collect();
         assert!(fonts.iter().all(|font| font.starts_with("\"sans-serif\"")));
-        assert!(standalone(&svg).starts_with("<svg style=\"background:#fff;"));
+        assert!(standalone(&svg).starts_with("<svg color=\"#222\""));
     }
 }
 

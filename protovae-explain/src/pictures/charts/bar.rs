@@ -4,7 +4,7 @@ use plotters::prelude::Color;
 use plotters::style::text_anchor::HPos;
 
 use super::axis::Axis;
-use super::canvas::{Canvas, FONT, Frame, Sample, estimated_width, shortened};
+use super::canvas::{Canvas, FONT, Frame, Sample, WIDTH, estimated_width, shortened};
 use super::palette::{DASHED_INK, INK, colour};
 use super::{ChartLabels, described, drawable};
 use crate::error::Result;
@@ -51,6 +51,16 @@ impl Bar {
         [self.value - error, self.value + error]
     }
 
+    /// Where the value is written: to the left of this if it is below zero, otherwise to the right.
+    fn text_end(&self) -> f64 {
+        let [low, high] = self.ends();
+        match self.value {
+            value if !drawable(value) => 0.0,
+            value if value < 0.0 => low,
+            _ => high,
+        }
+    }
+
     fn text(&self) -> String {
         match self.error() {
             Some(error) => format!("{} ± {}", brief_number(self.value), brief_number(error)),
@@ -79,19 +89,20 @@ impl BarChart {
                 .filter(|value| drawable(*value))
                 .chain([0.0])
         };
+        let names = bars
+            .iter()
+            .map(|bar| estimated_width(&shortened(&bar.name, LONGEST_NAME)));
+        let left = names.max().unwrap_or(0) + 24;
         let x = (!bars.is_empty())
             .then(|| Axis::over(values()))
             .flatten()
-            .map(|axis| self.with_room(bars, axis));
+            .map(|axis| Self::with_room(bars, &axis, f64::from(WIDTH - left) - 100.0));
         // Row r reaches from −r − 1 to −r, so that the first is on top; this axis has names in place of ticks.
         let y = x.as_ref().map(|_| {
             let mut axis = Axis::new(-(rows as f64), 0.0);
             axis.ticks.clear();
             axis
         });
-        let names = bars
-            .iter()
-            .map(|bar| estimated_width(&shortened(&bar.name, LONGEST_NAME)));
         let frame = Frame {
             labels: &self.labels,
             description: described(
@@ -106,7 +117,7 @@ impl BarChart {
                 .into_iter()
                 .collect(),
             height: rows.max(3) as u32 * PITCH + 2 * PITCH,
-            left: Some(names.max().unwrap_or(0) + 24),
+            left: Some(left),
             vertical_grid: true,
         };
         frame.draw(|canvas| {
@@ -114,7 +125,7 @@ impl BarChart {
             for (row, bar) in bars.iter().enumerate() {
                 draw(canvas, row, bar)?;
             }
-            canvas.line(&[(0.0, 0.0), (0.0, -(rows as f64))], INK)?;
+            canvas.rule((0.0, 0.0), (0.0, -(rows as f64)))?;
             if let Some((_, at)) = threshold {
                 canvas.line(&[(*at, 0.0), (*at, -(rows as f64))], DASHED_INK)?;
             }
@@ -126,22 +137,28 @@ impl BarChart {
         })
     }
 
-    /// The axis with room for the values beside the bars.
-    fn with_room(&self, bars: &[Bar], axis: Axis) -> Axis {
-        let span = axis.high - axis.low;
-        let room = |negative: bool| {
-            let texts = bars
-                .iter()
-                .filter(|bar| (bar.value < 0.0) == negative)
-                .map(|bar| f64::from(estimated_width(&bar.text())) + FONT);
-            // The plot is about 700 units wide; this is how much of the span the texts take.
-            texts.fold(0.0, f64::max) / 700.0 * span
-        };
-        let beyond = |side: f64, end: f64| if side.abs() > 0.0 { end } else { 0.0 };
-        Axis::new(
-            axis.low - beyond(axis.low, room(true)),
-            axis.high + room(false),
-        )
+    /// The axis with room for the values beside the bars, on a plot `width` units wide.
+    fn with_room(bars: &[Bar], axis: &Axis, width: f64) -> Axis {
+        let texts: Vec<(f64, f64)> = bars
+            .iter()
+            .map(|bar| {
+                let text = (f64::from(estimated_width(&bar.text())) + FONT).min(0.4 * width);
+                (bar.text_end(), text)
+            })
+            .collect();
+        let (mut low, mut high) = (axis.low, axis.high);
+        // The wider the range, the more of it a text takes: the steps become smaller and smaller.
+        for _ in 0..12 {
+            let unit = (high - low) / width;
+            for (end, text) in &texts {
+                if *end < 0.0 {
+                    low = low.min(end - text * unit);
+                } else {
+                    high = high.max(end + text * unit);
+                }
+            }
+        }
+        Axis::new(low, high)
     }
 }
 
@@ -153,18 +170,15 @@ fn draw(canvas: &Canvas<'_, '_>, row: usize, bar: &Bar) -> Result<()> {
         (value, middle + 0.34),
         colour(0).mix(0.85),
     )?;
-    let [low, high] = match bar.error() {
-        Some(_) => {
-            let [low, high] = bar.ends();
-            canvas.line(&[(low, middle), (high, middle)], INK)?;
-            [low, high]
-        }
-        None => [value; 2],
-    };
-    let (end, offset, side) = if value < 0.0 {
-        (low, -12, HPos::Right)
+    if bar.error().is_some() {
+        let [low, high] = bar.ends();
+        canvas.line(&[(low, middle), (high, middle)], INK)?;
+    }
+    let end = bar.text_end();
+    let (offset, side) = if end < 0.0 {
+        (-12, HPos::Right)
     } else {
-        (high.max(0.0), 12, HPos::Left)
+        (12, HPos::Left)
     };
     canvas.text((end, middle), (offset, 0), &bar.text(), side)?;
     canvas.left_text(middle, &shortened(&bar.name, LONGEST_NAME))

@@ -14,7 +14,7 @@ use super::svg::{finish, plain};
 use crate::error::{Error, Result};
 
 /// Width of every chart in its own units; shown at any width.
-const WIDTH: u32 = 960;
+pub(super) const WIDTH: u32 = 960;
 /// Height of most charts without the key.
 pub(super) const HEIGHT: u32 = 540;
 /// Height of letters; a chart on a phone is 0.4 times as large.
@@ -167,7 +167,7 @@ impl Frame<'_> {
             .margin_right(2 * GAP)
             .margin_bottom(key_height + GAP / 2)
             .margin_left(GAP / 2)
-            .x_label_area_size(line + 2 * GAP + title(&self.labels.x))
+            .x_label_area_size(line + GAP + GAP / 2 + title(&self.labels.x))
             .y_label_area_size(left)
             .build_cartesian_2d(x, y)
             .map_err(failed)?;
@@ -235,7 +235,7 @@ fn draw_key(root: &Root<'_>, sample: Sample, name: &str, (x, y): (i32, i32)) -> 
         Sample::Marker(index) => here.marker((end / 2.0, 0.0), index, 9.0, 1.0)?,
         Sample::Area(index) => {
             here.area((0.0, -9.0), (end, 9.0), colour(index).mix(0.4))?;
-            let outline = [(0.0, 9.0), (0.0, -9.0), (end, -9.0), (end, 9.0)];
+            let outline = [(0.0, 9.0), (0.0, -9.0), (end, -9.0), (end, 9.0), (0.0, 9.0)];
             here.line(&outline, line_colour(index))?;
         }
         Sample::Marked => here.ring((end / 2.0, 0.0), 12.0)?,
@@ -253,6 +253,15 @@ impl Canvas<'_, '_> {
         points.dedup();
         self.root
             .draw(&PathElement::new(points, colour.stroke_width(LINE)))
+            .map_err(failed)
+    }
+
+    /// A thin line in the colour of the axes.
+    pub fn rule(&self, from: (f64, f64), to: (f64, f64)) -> Result<()> {
+        let ends = [from, to].map(|point| (self.place)(point));
+        let style = INK.mix(0.6).stroke_width(2);
+        self.root
+            .draw(&PathElement::new(ends, style))
             .map_err(failed)
     }
 

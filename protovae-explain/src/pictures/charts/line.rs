@@ -14,7 +14,7 @@ pub struct LineChart {
     pub labels: ChartLabels,
     /// Lowest and highest value of the vertical axis; lines are cut off there. Without, all values fit.
     pub y_range: Option<(f64, f64)>,
-    /// From first to last; colours and dashes repeat after 35.
+    /// From first to last; colours and dashes repeat after 50.
     pub series: Vec<Series>,
 }
 

@@ -2,8 +2,8 @@
 //!
 //! Each chart is one self-contained `<svg>` that scales to the width it is given and can be put into a page as it is: all text
 //! is escaped, there are no ids, scripts, fonts or links, and text, axes and grid take the page's `currentColor`, so that it
-//! reads in light and dark. Series differ in colour (Okabe and Ito's palette, which colour-blind readers can tell apart) and in
-//! dash or marker. Title and description are for screen readers; the title shows when the pointer rests on the chart.
+//! reads in light and dark. Series differ in colour (six of Okabe and Ito's palette, which colour-blind readers can tell apart,
+//! come first) and in dash or marker. Title and description are for screen readers; the title shows when the pointer rests on the chart.
 //!
 //! Values that are not finite are left out. A chart without values says "no data".
 //!

@@ -2,8 +2,9 @@
 
 use plotters::style::RGBColor;
 
-/// The hues of Okabe and Ito's palette that stand out on white as well as on black, and a grey.
-const COLOURS: [RGBColor; 7] = [
+/// The hues of Okabe and Ito's palette that stand out on white as well as on black, and four more for sets of ten classes;
+/// those that could be taken for one another have different dashes and markers.
+const COLOURS: [RGBColor; 10] = [
     RGBColor(0x00, 0x72, 0xB2),
     RGBColor(0xD5, 0x5E, 0x00),
     RGBColor(0x00, 0x9E, 0x73),
@@ -11,6 +12,9 @@ const COLOURS: [RGBColor; 7] = [
     RGBColor(0xCC, 0x79, 0xA7),
     RGBColor(0x56, 0xB4, 0xE9),
     RGBColor(0x8C, 0x8C, 0x8C),
+    RGBColor(0x7B, 0x52, 0xC7),
+    RGBColor(0x8F, 0x9A, 0x00),
+    RGBColor(0xE0, 0x45, 0x7B),
 ];
 
 /// Lengths of strokes and gaps; empty for a solid line.
@@ -21,7 +25,7 @@ pub(super) const INK: RGBColor = RGBColor(0x01, 0x02, 0x03);
 /// As [`INK`], dashed.
 pub(super) const DASHED_INK: RGBColor = RGBColor(0x01, 0x02, 0x04);
 
-/// The colour of the series `index`; with the marker or dash it repeats after 35.
+/// The colour of the series `index`; with the marker or dash it repeats after 50.
 pub(super) fn colour(index: usize) -> RGBColor {
     COLOURS[index % COLOURS.len()]
 }
@@ -36,7 +40,7 @@ pub(super) fn line_colour(index: usize) -> RGBColor {
 
 /// The dash of line `index`.
 pub(super) fn dash(index: usize) -> &'static str {
-    DASHES[index % DASHES.len()]
+    DASHES[(index + index / COLOURS.len()) % DASHES.len()]
 }
 
 /// The shapes of markers, as corners around the middle for radius 1; none for a circle.
@@ -50,5 +54,23 @@ const SHAPES: [&[(f64, f64)]; 5] = [
 
 /// The corners of the marker of series `index` for radius 1, or none if it is a circle.
 pub(super) fn shape(index: usize) -> &'static [(f64, f64)] {
-    SHAPES[index % SHAPES.len()]
+    SHAPES[(index + index / COLOURS.len()) % SHAPES.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_two_series_look_alike_up_to_fifty() {
+        for one in 0..LINES {
+            for other in 0..one {
+                let same_colour = colour(one) == colour(other);
+                assert!(!same_colour || dash(one) != dash(other), "{one} {other}");
+                assert!(!same_colour || shape(one) != shape(other), "{one} {other}");
+            }
+            assert_ne!(shape(one), shape(one + 1));
+            assert_ne!(dash(one), dash(one + 1));
+        }
+    }
 }

@@ -10,7 +10,7 @@ use crate::error::Result;
 pub struct ScatterChart {
     /// Texts.
     pub labels: ChartLabels,
-    /// Colours and markers repeat after 35.
+    /// Colours and markers repeat after 50.
     pub groups: Vec<PointGroup>,
     /// What the points that stand out are, for the key; empty for "marked".
     pub marked: String,

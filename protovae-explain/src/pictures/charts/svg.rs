@@ -8,11 +8,16 @@ use plotters::style::RGBColor;
 /// ```
 /// use protovae_explain::pictures::charts::{BarChart, standalone};
 /// let svg = standalone(&BarChart::default().svg()?);
-/// assert!(svg.starts_with("<svg style="));
+/// assert!(svg.contains("fill=\"#fff\""));
 /// # Ok::<(), protovae_explain::Error>(())
 /// ```
 pub fn standalone(svg: &str) -> String {
-    svg.replacen("<svg ", r##"<svg style="background:#fff;color:#222" "##, 1)
+    svg.replacen("<svg ", r##"<svg color="#222" "##, 1)
+        .replacen(
+            "</desc>",
+            "</desc>\n<rect width=\"100%\" height=\"100%\" fill=\"#fff\"/>",
+            1,
+        )
 }
 
 /// Without characters that XML forbids; line breaks and the like become spaces.
