@@ -180,8 +180,11 @@ pub struct ExplainArgs {
     /// A run directory or a model.safetensors.
     pub run: PathBuf,
     /// The pictures.
-    #[arg(required = true)]
+    #[arg(required_unless_present = "test")]
     pub images: Vec<PathBuf>,
+    /// Images of the run's test set as well, by their numbers from 0, such as 0,17,256.
+    #[arg(long, value_name = "NUMBERS", value_delimiter = ',')]
+    pub test: Vec<usize>,
     /// The prototypes; what follows is the help's text, whose brackets rustdoc would take for links.
     #[arg(
         long,
@@ -199,9 +202,15 @@ pub struct ExplainArgs {
     /// Write the relevance itself as well, as NumPy arrays of prototypes × channels × height × width.
     #[arg(long)]
     pub maps: bool,
-    /// Swap dark and light first: for dark ink on light paper and a model of light digits on black.
+    /// Draw all images into this one picture as well, a row each.
+    #[arg(long, value_name = "FILE")]
+    pub sheet: Option<PathBuf>,
+    /// Swap dark and light of the pictures first: for dark ink on light paper and a model of light digits on black.
     #[arg(long)]
     pub invert: bool,
+    /// Folder with the data sets, if it has moved since the training.
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
     /// Where to compute.
     #[command(flatten)]
     pub device: DeviceArgs,
@@ -344,6 +353,9 @@ pub struct BenchArgs {
     /// Steps before those.
     #[arg(long, value_name = "N", default_value_t = 5)]
     pub warmup: usize,
+    /// Also time relevance maps: `prp` of this many images for every prototype; 0 for none.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub explain: usize,
     /// Where to compute.
     #[command(flatten)]
     pub device: DeviceArgs,

@@ -25,7 +25,7 @@ pub enum CliError {
     Data(#[from] protovae_data::DataError),
     /// A picture cannot be made: exit code 1.
     #[error(transparent)]
-    Explain(#[from] protovae_explain::Error),
+    Explain(protovae_explain::Error),
     /// A file cannot be read: exit code 1.
     #[error("cannot read {path}: {source}")]
     Read {
@@ -53,6 +53,16 @@ pub enum CliError {
         /// How many there were.
         all: usize,
     },
+}
+
+impl From<protovae_explain::Error> for CliError {
+    /// What the core says through that crate is what the core says.
+    fn from(error: protovae_explain::Error) -> Self {
+        match error {
+            protovae_explain::Error::Core(error) => Self::Core(error),
+            other => Self::Explain(other),
+        }
+    }
 }
 
 impl CliError {

@@ -8,8 +8,10 @@ use protovae_backbones::kernels::{linear, operations, release_memory};
 use protovae_core::ImageShape;
 use protovae_core::device::on_workers;
 use protovae_core::model::{BoxModel, Mode, ModelSpec};
+use protovae_core::plugin::Target;
 use protovae_core::random::Initializer;
 use protovae_core::train::{Batch, HostBatch, Learner};
+use protovae_explain::explainers;
 use serde_json::{Value, json};
 
 use crate::args::{BenchArgs, ConfigSource};
@@ -65,6 +67,9 @@ pub fn run(arguments: &BenchArgs, voice: Voice) -> Result<()> {
                 .peak_mib
                 .map_or("-".to_string(), |mib| mib.to_string()),
         ))?;
+        if let Some(maps) = found.relevance_maps {
+            voice.line(format!("  {maps:.0} relevance maps a second"))?;
+        }
         voice.object(&found.json(&preset.name, peak))?;
     }
     Ok(())
@@ -114,6 +119,8 @@ struct Found {
     train: Rate,
     evaluation: Rate,
     peak_mib: Option<u64>,
+    /// A second; none where not asked for, or without prototypes.
+    relevance_maps: Option<f64>,
 }
 
 impl Found {
@@ -131,6 +138,7 @@ impl Found {
             "train_share_of_peak": self.train.share(peak),
             "evaluation_share_of_peak": self.evaluation.share(peak),
             "peak_mib": self.peak_mib,
+            "relevance_maps_per_second": self.relevance_maps,
             "matrix_product_gflops": peak / 1e9,
         })
     }
@@ -203,12 +211,53 @@ fn measure(prepared: Prepared, arguments: &BenchArgs, device: &Device) -> Result
         evaluate();
     }
     let evaluation = Rate::measure(batch_size, arguments.steps, evaluate);
+    let relevance_maps = match &model {
+        Some(model) => relevance_maps(model, arguments, &mut init, device)?,
+        None => None,
+    };
     Ok(Found {
         batch_size,
         train,
         evaluation,
         peak_mib,
+        relevance_maps,
     })
+}
+
+/// Maps a second of `prp`, each image for every prototype.
+fn relevance_maps(
+    model: &BoxModel,
+    arguments: &BenchArgs,
+    init: &mut Initializer,
+    device: &Device,
+) -> Result<Option<f64>> {
+    let prototypes = model
+        .prototypes()
+        .map_or(0, |bank| bank.classes * bank.per_class);
+    if arguments.explain == 0 || prototypes == 0 {
+        return Ok(None);
+    }
+    let ImageShape {
+        channels,
+        height,
+        width,
+    } = model.image_shape();
+    let shape = [arguments.explain, channels, height, width];
+    let values = init.uniform(shape, -1.0, 1.0).val().into_data();
+    let images = Tensor::<4>::from_data(values, device);
+    let targets: Vec<Target> = (0..prototypes).map(Target::Prototype).collect();
+    let explainer = explainers::named("prp")?;
+    let explain = || -> Result<()> {
+        let found = explainer.explain(model, images.clone(), &targets)?;
+        std::hint::black_box(found.relevance.into_data());
+        Ok(())
+    };
+    // Whatever keeps the model from being explained is said once, before it is timed.
+    explain()?;
+    let rate = Rate::measure(arguments.explain * prototypes, arguments.steps, || {
+        let _ = explain();
+    });
+    Ok(Some(rate.median))
 }
 
 /// All terms and logits of a batch.

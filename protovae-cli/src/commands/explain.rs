@@ -6,14 +6,15 @@ use std::path::{Path, PathBuf};
 use burn::tensor::{Device, Tensor, TensorData};
 use protovae_core::model::BoxModel;
 use protovae_core::plugin::{Explainer, Target};
-use protovae_core::train::{ModelCard, load_model, write_atomically};
-use protovae_data::read_picture;
+use protovae_core::train::{ModelCard, RunDirectory, load_model, write_atomically};
+use protovae_data::{Dataset, ImageShape, read_picture};
 use protovae_explain::explainers;
 use protovae_explain::pictures::save_png;
-use protovae_explain::views::{ExplainedImage, PrototypeChoice};
+use protovae_explain::views::{ExplainedImage, ExplainedTarget, PrototypeChoice};
 use serde_json::{Value, json};
 
 use crate::args::ExplainArgs;
+use crate::config;
 use crate::error::{CliError, Result};
 use crate::output::{Voice, print_error};
 use crate::session;
@@ -27,6 +28,47 @@ struct Asked {
     explainer: Box<dyn Explainer>,
     choice: PrototypeChoice,
     device: Device,
+}
+
+/// An image that is to be explained.
+enum Source<'a> {
+    File(&'a Path),
+    /// Its number and pixels; it is what the data set says.
+    Test(usize, Vec<f32>),
+}
+
+impl Source<'_> {
+    /// As the user named it.
+    fn name(&self) -> String {
+        match self {
+            Self::File(path) => path.display().to_string(),
+            Self::Test(number, _) => format!("test image {number}"),
+        }
+    }
+
+    /// The name of the files that are written for it.
+    fn stem(&self) -> String {
+        match self {
+            Self::File(path) => path
+                .file_stem()
+                .map_or_else(String::new, |stem| stem.to_string_lossy().into_owned()),
+            Self::Test(number, _) => format!("test-{number}"),
+        }
+    }
+
+    /// `C·H·W` values in `[-1, 1]`.
+    fn pixels(&self, shape: ImageShape, invert: bool) -> Result<Vec<f32>> {
+        match self {
+            Self::Test(_, pixels) => Ok(pixels.clone()),
+            Self::File(path) => {
+                let mut pixels = read_picture(path, shape)?;
+                if invert {
+                    pixels.iter_mut().for_each(|value| *value = -*value);
+                }
+                Ok(pixels)
+            }
+        }
+    }
 }
 
 pub fn run(arguments: &ExplainArgs, voice: Voice) -> Result<()> {
@@ -45,6 +87,12 @@ pub fn run(arguments: &ExplainArgs, voice: Voice) -> Result<()> {
         choice,
         device,
     };
+    let mut sources: Vec<Source> = arguments
+        .images
+        .iter()
+        .map(|path| Source::File(path))
+        .collect();
+    sources.extend(test_images(arguments)?);
     std::fs::create_dir_all(&arguments.out).map_err(|source| {
         CliError::Core(protovae_core::Error::Io {
             action: "create",
@@ -53,49 +101,84 @@ pub fn run(arguments: &ExplainArgs, voice: Voice) -> Result<()> {
         })
     })?;
     let mut names = HashSet::new();
-    let mut failed = 0;
-    for path in &arguments.images {
-        match explain(path, &asked, arguments, &mut names) {
-            Ok((found, words)) => {
+    let mut explained = Vec::with_capacity(sources.len());
+    for source in &sources {
+        match explain(source, &asked, arguments, &mut names) {
+            Ok((found, image)) => {
                 voice.object(&found)?;
-                voice.line(format!("{}: {}", path.display(), words.join(" ")))?;
+                voice.line(format!(
+                    "{}: {}",
+                    source.name(),
+                    image.words(&asked.card.class_names).join(" ")
+                ))?;
                 voice.line(format!(
                     "  {}",
                     found["picture"].as_str().unwrap_or_default()
                 ))?;
+                explained.push(image);
             }
             // What the model cannot do it can do for no image.
             Err(CliError::Core(error @ protovae_core::Error::Unsupported { .. })) => {
                 return Err(error.into());
             }
             Err(error) => {
-                failed += 1;
                 print_error(&error);
-                voice.object(&json!({"image": path, "error": error.to_string()}))?;
+                voice.object(&json!({"image": source.name(), "error": error.to_string()}))?;
             }
         }
     }
-    match failed {
+    if let Some(path) = arguments.sheet.as_ref().filter(|_| !explained.is_empty()) {
+        let enlargement = enlargement(asked.card.image);
+        let sheet = ExplainedImage::sheet(&explained, &asked.card.class_names, enlargement)?;
+        save_png(&sheet.draw()?, path)?;
+        voice.note(format!("wrote {}", path.display()));
+    }
+    match sources.len() - explained.len() {
         0 => Ok(()),
         failed => Err(CliError::Some {
             failed,
-            all: arguments.images.len(),
+            all: sources.len(),
         }),
     }
 }
 
+/// The images of the test set that are asked for.
+fn test_images(arguments: &ExplainArgs) -> Result<Vec<Source<'static>>> {
+    if arguments.test.is_empty() {
+        return Ok(Vec::new());
+    }
+    let directory = RunDirectory::open(&arguments.run)?;
+    let config = config::load_file(&directory.config())?;
+    let test = session::data(&config, arguments.data_dir.as_deref())?.test;
+    if let Some(number) = arguments.test.iter().find(|number| **number >= test.len()) {
+        return Err(CliError::Usage(format!(
+            "--test {number}: there are {} test images, numbered from 0",
+            test.len()
+        )));
+    }
+    let mut sources = Vec::with_capacity(arguments.test.len());
+    for number in &arguments.test {
+        let mut pixels = vec![0f32; test.shape().pixels()];
+        test.image(*number, &mut pixels)?;
+        sources.push(Source::Test(*number, pixels));
+    }
+    Ok(sources)
+}
+
+/// How many times larger an image is drawn.
+fn enlargement(image: protovae_core::ImageShape) -> usize {
+    (ENLARGED / image.height.max(image.width).max(1)).max(1)
+}
+
 fn explain(
-    path: &Path,
+    source: &Source,
     asked: &Asked,
     arguments: &ExplainArgs,
     names: &mut HashSet<String>,
-) -> Result<(Value, Vec<String>)> {
+) -> Result<(Value, ExplainedImage)> {
     let image = asked.card.image;
-    let shape = protovae_data::ImageShape::new(image.channels, image.height, image.width);
-    let mut pixels = read_picture(path, shape)?;
-    if arguments.invert {
-        pixels.iter_mut().for_each(|value| *value = -*value);
-    }
+    let shape = ImageShape::new(image.channels, image.height, image.width);
+    let pixels = source.pixels(shape, arguments.invert)?;
     let data = TensorData::new(pixels, [1, image.channels, image.height, image.width]);
     let tensor = Tensor::from_data(data, &asked.device);
     let explained = ExplainedImage::new(
@@ -114,9 +197,10 @@ fn explain(
         explained.probability,
         asked.explainer.name()
     );
-    let enlargement = (ENLARGED / image.height.max(image.width).max(1)).max(1);
-    let panel = explained.panel(&title, class_names, enlargement)?.draw()?;
-    let stem = file_stem(path, names);
+    let panel = explained
+        .panel(&title, class_names, enlargement(image))?
+        .draw()?;
+    let stem = unused(source.stem(), names);
     let picture = arguments.out.join(format!("{stem}.png"));
     save_png(&panel, &picture)?;
     let maps = match arguments.maps {
@@ -129,29 +213,10 @@ fn explain(
     let targets: Vec<Value> = explained
         .targets
         .iter()
-        .map(|target| {
-            let mut found = match (&target.contribution, target.target) {
-                (Some(each), _) => json!({
-                    "class": class_names.get(each.class),
-                    "class_index": each.class,
-                    "prototype": each.index,
-                    "similarity": each.similarity,
-                    "contribution": each.contribution,
-                    "share": each.share,
-                }),
-                (None, Target::Class(class)) => json!({
-                    "class": class_names.get(class),
-                    "class_index": class,
-                }),
-                (None, _) => json!({}),
-            };
-            found["relevance"] =
-                json!(target.relevance.iter().copied().map(f64::from).sum::<f64>());
-            found
-        })
+        .map(|target| found_for(target, class_names))
         .collect();
     let mut found = json!({
-        "image": path,
+        "image": source.name(),
         "class": class,
         "class_index": explained.class,
         "probability": explained.probability,
@@ -162,14 +227,32 @@ fn explain(
     if let Some(maps) = maps {
         found["maps"] = json!(maps);
     }
-    Ok((found, explained.words(class_names)))
+    Ok((found, explained))
 }
 
-/// The name of what is written for a picture: its own, with a number if an earlier one had it.
-fn file_stem(path: &Path, names: &mut HashSet<String>) -> String {
-    let own = path
-        .file_stem()
-        .map_or_else(String::new, |stem| stem.to_string_lossy().into_owned());
+/// What was found for one target, for other programs.
+fn found_for(target: &ExplainedTarget, class_names: &[String]) -> Value {
+    let mut found = match (&target.contribution, target.target) {
+        (Some(each), _) => json!({
+            "class": class_names.get(each.class),
+            "class_index": each.class,
+            "prototype": each.index,
+            "similarity": each.similarity,
+            "contribution": each.contribution,
+            "share": each.share,
+        }),
+        (None, Target::Class(class)) => json!({
+            "class": class_names.get(class),
+            "class_index": class,
+        }),
+        (None, _) => json!({}),
+    };
+    found["relevance"] = json!(target.relevance.iter().copied().map(f64::from).sum::<f64>());
+    found
+}
+
+/// A name that no earlier image had: its own, with a number if need be.
+fn unused(own: String, names: &mut HashSet<String>) -> String {
     let mut name = own.clone();
     let mut number = 2;
     while !names.insert(name.clone()) {

@@ -1,9 +1,8 @@
 //! `protovae measure`.
 
-use burn::tensor::{Device, Tensor, TensorData};
 use protovae_core::plugin::Explainer;
 use protovae_core::train::{RunDirectory, load_model, write_atomically};
-use protovae_data::{Dataset, permutation};
+use protovae_data::permutation;
 use protovae_explain::explainers;
 use protovae_explain::measures::{Keep, Measure, Noise, Settings, compare};
 use serde_json::{Value, json};
@@ -12,7 +11,7 @@ use crate::args::{KeepName, MeasureArgs, MeasureName, NoiseName, Split};
 use crate::config;
 use crate::error::{CliError, Result};
 use crate::output::Voice;
-use crate::session;
+use crate::{session, tables};
 
 pub fn run(arguments: &MeasureArgs, voice: Voice) -> Result<()> {
     if arguments.images == 0 {
@@ -44,7 +43,7 @@ pub fn run(arguments: &MeasureArgs, voice: Voice) -> Result<()> {
             chosen.len()
         ));
     }
-    let (images, labels) = read(&**dataset, &chosen, &device.without_autodiff())?;
+    let (images, labels) = tables::images(dataset.as_ref(), &chosen, &device.without_autodiff())?;
     let found = compare(&model, &images, &labels, methods, settings, &mut |next| {
         voice.note(format!("measuring {next}"));
     })?;
@@ -126,22 +125,4 @@ fn settings(arguments: &MeasureArgs) -> Settings {
         settings.measures = measures.collect();
     }
     settings
-}
-
-/// Images `[N, C, H, W]` on a device, and their classes.
-fn read(
-    dataset: &dyn Dataset,
-    chosen: &[usize],
-    device: &Device,
-) -> Result<(Tensor<4>, Vec<usize>)> {
-    let shape = dataset.shape();
-    let mut values = vec![0f32; chosen.len() * shape.pixels()];
-    let mut labels = Vec::with_capacity(chosen.len());
-    for (image, index) in values.chunks_exact_mut(shape.pixels().max(1)).zip(chosen) {
-        dataset.image(*index, image)?;
-        labels.push(dataset.label(*index)?);
-    }
-    let dimensions = [chosen.len(), shape.channels, shape.height, shape.width];
-    let images = Tensor::from_data(TensorData::new(values, dimensions), device);
-    Ok((images, labels))
 }

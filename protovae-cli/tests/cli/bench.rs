@@ -44,6 +44,17 @@ fn every_preset_is_measured_without_data() {
 }
 
 #[test]
+fn relevance_maps_are_timed_where_there_are_prototypes() {
+    let place = Place::new();
+    let options = "bench --batch 2 --steps 1 --warmup 0 --explain 2 --json";
+    let presets = "--preset mnist --preset mnist-black-box";
+    let found = place.run(&format!("{options} {presets}")).ok().objects();
+    let maps = |index: usize| &found[index]["relevance_maps_per_second"];
+    assert!(maps(0).as_f64().unwrap() > 0.0, "{found:?}");
+    assert!(maps(1).is_null(), "{found:?}");
+}
+
+#[test]
 fn wrong_arguments_are_named() {
     let place = Place::new();
     for (options, word) in [

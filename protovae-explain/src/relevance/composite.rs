@@ -86,7 +86,8 @@ impl Composite {
     /// * `epsilon-plus-flat`: epsilon on fully connected layers, z-plus on convolutions, flat on pixels;
     /// * `epsilon-gamma-box`: epsilon on fully connected layers, gamma 0.25 on convolutions, z-box on pixels;
     /// * `alpha2-beta1`: as `prp`, with alpha 2 beta 1 on convolutions;
-    /// * `z-plus`: z-plus on all layers, z-box on pixels: nothing is lost or made, whatever the biases.
+    /// * `z-plus`: z-plus on all layers, z-box on pixels: whatever the biases nothing is made, and nothing lost but at outputs to
+    ///   which no input contributes positively.
     ///
     /// # Errors
     /// [`Error::Config`] for any other name.

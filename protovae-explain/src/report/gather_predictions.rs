@@ -13,7 +13,7 @@ const PROTOTYPES: usize = 3;
 /// Steps from an image to the nearest prototype of another class.
 const STEPS: usize = 7;
 
-/// The most certain of the wrong predictions, and for the right ones the least certain of each class in turn.
+/// The most certain of the wrong predictions, and the first right ones of each class in turn.
 fn chosen(sources: &Sources) -> Vec<usize> {
     let table = sources.test.table;
     let certainty = |row: &usize| table.probability.get(*row).copied().unwrap_or(0.0);
@@ -22,7 +22,7 @@ fn chosen(sources: &Sources) -> Vec<usize> {
         rows.partition(|row| table.labels[*row] == table.predicted[*row]);
     wrong.sort_by(|a, b| certainty(b).total_cmp(&certainty(a)).then(a.cmp(b)));
     wrong.truncate(sources.predictions);
-    // One of each class first, as they come in the set: neither the best nor the worst.
+    // As they come in the set: neither the best nor the worst.
     let mut by_class = vec![Vec::new(); table.classes];
     for row in right {
         if let Some(members) = by_class.get_mut(table.labels[row]) {

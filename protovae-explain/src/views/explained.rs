@@ -199,31 +199,69 @@ impl ExplainedImage {
             label: String::new(),
             cells: first,
         }];
-        for (target, [alone, over]) in self.targets.iter().zip(self.maps(enlargement)?) {
-            let mut cells = Vec::new();
-            if let Some(prototype) = &target.prototype {
-                let caption = match &target.contribution {
-                    Some(each) => format!("similarity {:.2}", each.similarity),
-                    None => String::new(),
-                };
-                cells.push(PanelCell::new(
-                    self.picture(prototype, enlargement)?,
-                    caption,
-                ));
-            }
-            cells.push(PanelCell::new(alone, "relevance"));
-            let caption = match &target.contribution {
-                Some(each) => format!("{:.0} % of evidence", 100.0 * each.share),
-                None => String::new(),
-            };
-            cells.push(PanelCell::new(over, caption));
+        for (target, maps) in self.targets.iter().zip(self.maps(enlargement)?) {
             rows.push(PanelRow {
                 label: self.name_of(target, class_names),
-                cells,
+                cells: self.cells(target, maps, enlargement)?,
             });
         }
         Ok(Panel {
             title: title.to_string(),
+            headings: Vec::new(),
+            rows,
+            legend: Some(Legend::default()),
+        })
+    }
+
+    /// The decoded prototype of a target if there is one, its relevance alone, and over the image.
+    fn cells(
+        &self,
+        target: &ExplainedTarget,
+        [alone, over]: [RgbImage; 2],
+        enlargement: usize,
+    ) -> Result<Vec<PanelCell>> {
+        let said = |text: &dyn Fn(&Contribution) -> String| {
+            target.contribution.as_ref().map_or_else(String::new, text)
+        };
+        let mut cells = Vec::new();
+        if let Some(prototype) = &target.prototype {
+            let picture = self.picture(prototype, enlargement)?;
+            let caption = said(&|each| format!("similarity {:.2}", each.similarity));
+            cells.push(PanelCell::new(picture, caption));
+        }
+        cells.push(PanelCell::new(alone, "relevance"));
+        let caption = said(&|each| format!("{:.0} % of evidence", 100.0 * each.share));
+        cells.push(PanelCell::new(over, caption));
+        Ok(cells)
+    }
+
+    /// Several images in one picture, a row each: the image, then for each target the decoded prototype, the relevance alone,
+    /// and the relevance over the image (Figure 9). The row's label is the class that the image is taken for.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] for images that are neither grey nor coloured, or of different sizes.
+    pub fn sheet(images: &[Self], class_names: &[String], enlargement: usize) -> Result<Panel> {
+        let mut rows = Vec::with_capacity(images.len());
+        for each in images {
+            let shown = each.picture(&each.image, enlargement)?;
+            let caption = format!("probability {:.2}", each.probability);
+            let mut cells = vec![PanelCell::new(shown, caption)];
+            for (target, maps) in each.targets.iter().zip(each.maps(enlargement)?) {
+                let mut more = each.cells(target, maps, enlargement)?;
+                // The row is about the image, so each prototype's name stands below it.
+                if let (Some(cell), Some(_)) = (more.first_mut(), &target.prototype) {
+                    let name = each.name_of(target, class_names);
+                    cell.caption = format!("{name}, {}", cell.caption.replace("similarity ", "s "));
+                }
+                cells.extend(more);
+            }
+            rows.push(PanelRow {
+                label: name(class_names, each.class),
+                cells,
+            });
+        }
+        Ok(Panel {
+            title: String::new(),
             headings: Vec::new(),
             rows,
             legend: Some(Legend::default()),

@@ -41,7 +41,7 @@ fn conserved(views: &[LayerView], image: ImageShape, composite: &Composite) -> f
     apart.fold(0f32, f32::max)
 }
 
-fn rules() -> Vec<(&'static str, Composite)> {
+fn rules() -> impl Iterator<Item = (&'static str, Composite)> {
     let mut all: Vec<_> = ["prp", "epsilon-plus-flat", "z-plus", "alpha2-beta1"]
         .map(|name| (name, Composite::named(name).unwrap()))
         .into();
@@ -53,14 +53,16 @@ fn rules() -> Vec<(&'static str, Composite)> {
             ..prp
         },
     ));
-    all
+    all.into_iter()
 }
 
 #[test]
 fn similarity_reaches_the_pixels_in_every_encoder() {
     for (name, recipe, image, latent_dimensions) in ENCODERS {
         let views = encoder(recipe, image, latent_dimensions).layers().unwrap();
-        for (rule, composite) in rules() {
+        // See below for the rule that residual branches do without.
+        let without = (name == "ResNet-18").then_some("alpha2-beta1");
+        for (rule, composite) in rules().filter(|(rule, _)| Some(*rule) != without) {
             let lost = conserved(&views, image, &composite);
             assert!(lost < 1e-3, "{name}, {rule}: {lost}");
         }
@@ -71,9 +73,7 @@ fn similarity_reaches_the_pixels_in_every_encoder() {
 fn similarity_reaches_the_pixels_through_residual_branches() {
     let views = residual_layers(6);
     // Alpha 2 beta 1 doubles what has no negative contributions to take half of it back, as windows on black have.
-    let conserving = rules()
-        .into_iter()
-        .filter(|(name, _)| *name != "alpha2-beta1");
+    let conserving = rules().filter(|(name, _)| *name != "alpha2-beta1");
     for (rule, composite) in conserving {
         let lost = conserved(&views, ImageShape::new(3, 32, 32), &composite);
         assert!(lost < 1e-3, "{rule}: {lost}");

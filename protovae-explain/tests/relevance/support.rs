@@ -31,8 +31,8 @@ pub fn difference(found: &[f32], expected: &[f32]) -> f32 {
     apart.fold(0f32, f32::max) / largest
 }
 
-/// The encoders of Figure 1, by name: recipe, channels, height and width, latent dimensions.
-pub const ENCODERS: [(&str, &str, ImageShape, usize); 4] = [
+/// The encoders of Figure 1 and ResNet-18, by name: recipe, channels, height and width, latent dimensions.
+pub const ENCODERS: [(&str, &str, ImageShape, usize); 5] = [
     (
         "MNIST and Fashion-MNIST",
         r#"{"type": "conv-pool", "widths": [32, 64]}"#,
@@ -54,6 +54,12 @@ pub const ENCODERS: [(&str, &str, ImageShape, usize); 4] = [
     (
         "SVHN",
         r#"{"type": "conv-stride", "widths": [32, 64, 128, 256]}"#,
+        ImageShape::new(3, 32, 32),
+        512,
+    ),
+    (
+        "ResNet-18",
+        r#"{"type": "resnet18"}"#,
         ImageShape::new(3, 32, 32),
         512,
     ),

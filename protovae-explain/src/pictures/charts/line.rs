@@ -3,7 +3,7 @@
 use super::axis::Axis;
 use super::canvas::{Canvas, Frame, HEIGHT, Sample};
 use super::palette::line_colour;
-use super::{ChartLabels, described, drawable, drawable_points};
+use super::{ChartLabels, Points, described, drawable, drawable_points};
 use crate::error::Result;
 use crate::pictures::brief_number;
 
@@ -39,7 +39,7 @@ impl LineChart {
     /// # Errors
     /// None that is known; the plotting crate may have some.
     pub fn svg(&self) -> Result<String> {
-        let lines: Vec<(usize, &str, Vec<(f64, f64)>)> = self
+        let lines: Vec<(usize, &str, Points)> = self
             .series
             .iter()
             .enumerate()

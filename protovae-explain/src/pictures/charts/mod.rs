@@ -52,8 +52,11 @@ fn drawable(value: f64) -> bool {
     value.abs() < 1e100
 }
 
+/// `(x, y)`, one after the other.
+type Points = Vec<(f64, f64)>;
+
 /// Those of `points` that can be drawn.
-fn drawable_points(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
+fn drawable_points(points: &[(f64, f64)]) -> Points {
     points
         .iter()
         .copied()

@@ -2,7 +2,7 @@
 
 use super::axis::Axis;
 use super::canvas::{Frame, HEIGHT, Sample};
-use super::{ChartLabels, described, drawable_points, thinned};
+use super::{ChartLabels, Points, described, drawable_points, thinned};
 use crate::error::Result;
 
 /// Points in groups, some of which stand out.
@@ -39,7 +39,7 @@ impl ScatterChart {
         let limit = MOST_POINTS
             .min(MOST_IN_ALL / self.groups.len().max(1))
             .max(1);
-        let groups: Vec<(&str, Vec<(f64, f64)>, Vec<(f64, f64)>)> = self
+        let groups: Vec<(&str, Points, Points)> = self
             .groups
             .iter()
             .map(|group| {

@@ -1,12 +1,6 @@
-//! `protovae measure`, by the real binary.
+//! `protovae measure`.
 
-#![allow(clippy::unwrap_used, clippy::expect_used)]
-
-#[path = "cli/support.rs"]
-#[allow(dead_code)] // this file uses its share
-mod support;
-
-use support::Place;
+use super::support::Place;
 
 fn trained() -> Place {
     let place = Place::with_settings();
