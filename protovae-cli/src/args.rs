@@ -193,8 +193,8 @@ pub struct ExplainArgs {
         help = "topN (those that speak most for the predicted class), all, or CLASS:NUMBER[,CLASS:NUMBER...]"
     )]
     pub prototypes: String,
-    /// The method: prp, prp:COMPOSITE, gradient-times-input, integrated-gradients, smooth-grad, occlusion or random.
-    #[arg(long, value_name = "NAME", default_value = "prp")]
+    /// The method.
+    #[arg(long, value_name = "NAME", default_value = "prp", help = method_help("The method"))]
     pub method: String,
     /// Folder for the pictures, made if need be.
     #[arg(long, value_name = "DIR", default_value = "explanations")]
@@ -224,8 +224,8 @@ pub struct ReportArgs {
     /// The page to write; default report.html in the run directory.
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
-    /// The method that explains the predictions; as for `explain`.
-    #[arg(long, value_name = "NAME", default_value = "prp")]
+    /// The method that explains the predictions.
+    #[arg(long, value_name = "NAME", default_value = "prp", help = method_help("The method that explains the predictions"))]
     pub method: String,
     /// Test images on which explanations are measured; 0 for no measures.
     #[arg(long, value_name = "N", default_value_t = 200)]
@@ -293,7 +293,7 @@ pub struct MeasureArgs {
     /// A run directory.
     pub run: PathBuf,
     /// An explainer to measure; may be repeated. Default all; the random map is always among them.
-    #[arg(long = "method", value_name = "NAME", help = method_help())]
+    #[arg(long = "method", value_name = "NAME", help = method_help(MEASURED))]
     pub methods: Vec<String>,
     /// How many images, drawn from the split by the seed.
     #[arg(long, value_name = "N", default_value_t = 500)]
@@ -311,7 +311,7 @@ pub struct MeasureArgs {
     #[arg(long, value_enum, default_value = "most")]
     pub keep: KeepName,
     /// What masking and ordering put where pixels are taken away.
-    #[arg(long, value_enum, default_value = "uniform")]
+    #[arg(long, value_enum, default_value = "shuffled")]
     pub noise: NoiseName,
     /// Write everything as JSON to this file, with the values of each image.
     #[arg(long, value_name = "FILE")]
@@ -327,12 +327,13 @@ pub struct MeasureArgs {
     pub device: DeviceArgs,
 }
 
+const MEASURED: &str =
+    "An explainer to measure; may be repeated. Default all; the random map is always among them";
+
 /// Names the explainers there are.
-fn method_help() -> String {
-    format!(
-        "An explainer to measure; may be repeated. Default all; the random map is always among them. One of {}",
-        protovae_explain::explainers::NAMES.join(", ")
-    )
+fn method_help(what: &str) -> String {
+    let names = protovae_explain::explainers::NAMES.join(", ");
+    format!("{what}. One of {names}")
 }
 
 /// `protovae bench`.

@@ -7,7 +7,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use protovae_core::model::BoxModel;
 use protovae_core::plugin::{Explainer, Target};
 use protovae_core::train::{ModelCard, RunDirectory, load_model, write_atomically};
-use protovae_data::{Dataset, ImageShape, read_picture};
+use protovae_data::{ImageShape, read_picture};
 use protovae_explain::explainers;
 use protovae_explain::pictures::save_png;
 use protovae_explain::views::{ExplainedImage, ExplainedTarget, PrototypeChoice};

@@ -157,30 +157,34 @@ fn provenance(arguments: &ReportArgs) -> Vec<(String, String)> {
         " --images {} --predictions {}",
         arguments.images, arguments.predictions
     ));
-    vec![
-        ("command".to_string(), command),
+    let mut made = vec![
+        ("command", command),
+        ("program", format!("protovae {}", env!("CARGO_PKG_VERSION"))),
         (
-            "program".to_string(),
-            format!("protovae {}", env!("CARGO_PKG_VERSION")),
-        ),
-        (
-            "relevance maps".to_string(),
+            "relevance maps",
             format!(
                 "by {}, each scaled to its own largest values",
                 arguments.method
             ),
         ),
-        (
-            "predictions shown".to_string(),
+    ];
+    if arguments.predictions > 0 {
+        made.push((
+            "predictions shown",
             "the wrong ones that the model is surest of, and the first right ones of each class"
                 .to_string(),
-        ),
-        (
-            "images measured".to_string(),
+        ));
+    }
+    if arguments.images > 0 {
+        made.push((
+            "images measured",
             format!(
                 "the first {} of the test set in the order of seed 0",
                 arguments.images
             ),
-        ),
-    ]
+        ));
+    }
+    made.into_iter()
+        .map(|(name, value)| (name.to_string(), value))
+        .collect()
 }

@@ -64,14 +64,14 @@ fn measures_are_printed_and_written_with_the_random_map_beside_them() {
         "{}",
         least.out
     );
-    let shuffled = place
-        .run("measure run --method prp --images 5 --measure ordering --noise shuffled -q")
-        .ok();
-    assert!(
-        shuffled.out.contains("pixels of the measured images"),
-        "{}",
-        shuffled.out
-    );
+    for (noise, words) in [
+        ("", "pixels of the measured images"),
+        ("--noise uniform", "noise uniform over the range of pixels"),
+    ] {
+        let ordering = "measure run --method prp --images 5 --measure ordering -q";
+        let out = place.run(&format!("{ordering} {noise}")).ok().out;
+        assert!(out.contains(words), "{out}");
+    }
     let other = place.run("measure run --method prp --images 12 --measure masking --seed 1 --json");
     assert_ne!(other.ok().object()["table"][0], rows[0]);
 }

@@ -47,9 +47,9 @@ fn is_inert(page: &str) {
 #[test]
 fn a_page_tells_everything_about_a_run() {
     let place = Place::with_settings();
-    place
-        .run("train --config small.json --out run --quiet")
-        .ok();
+    let trained = place.run("train --config small.json --out run").ok().err;
+    let before = trained.split(" parameters)").next().unwrap();
+    let parameters: String = before.rsplit('(').next().unwrap().into();
     let found = place
         .run("report run --images 10 --predictions 2 --json")
         .ok()
@@ -71,6 +71,17 @@ fn a_page_tells_everything_about_a_run() {
     ] {
         assert!(page.contains(&format!("id=\"{id}\"")), "{id}");
     }
+    let thousands: String = parameters
+        .char_indices()
+        .flat_map(|(at, digit)| {
+            let comma = at > 0 && (parameters.len() - at).is_multiple_of(3);
+            comma.then_some(',').into_iter().chain([digit])
+        })
+        .collect();
+    assert!(
+        page.contains(&format!("<dt>parameters</dt><dd>{thousands}</dd>")),
+        "{thousands}"
+    );
     let accuracy = 100.0 * found["accuracy"].as_f64().unwrap();
     assert!(page.contains(&format!("{accuracy:.2} %")));
     assert!(page.contains("Average Drop") && page.contains("of the evidence"));

@@ -152,7 +152,7 @@ pub trait ModelConfig: Debug + Send + Sync {
 }
 
 /// Values in the parameters of a module that are trained: without running statistics, which burn's `num_params` counts, and
-/// without frozen parameters. The module must be on an autodiff device; elsewhere nothing is trained.
+/// without frozen parameters. The module may have been loaded for evaluation; counted is what training would train.
 pub fn trainable_values(module: &impl Module) -> usize {
     struct Counter(usize);
     impl ModuleVisitor for Counter {
@@ -164,6 +164,6 @@ pub fn trainable_values(module: &impl Module) -> usize {
         }
     }
     let mut counter = Counter(0);
-    module.visit(&mut counter);
+    module.clone().train().visit(&mut counter);
     counter.0
 }

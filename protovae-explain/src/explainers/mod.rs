@@ -32,8 +32,9 @@ use protovae_core::{Error, Result};
 use crate::relevance::PrototypicalRelevance;
 
 /// The names that [`named`] knows, the default first and the baseline last.
-pub const NAMES: [&str; 12] = [
+pub const NAMES: [&str; 13] = [
     "prp",
+    "prp:inverse-distance",
     "prp:epsilon",
     "prp:epsilon-plus-flat",
     "prp:epsilon-gamma-box",
@@ -48,13 +49,15 @@ pub const NAMES: [&str; 12] = [
 ];
 
 /// An explainer with its default settings, by one of [`NAMES`]; after `prp:` stands the name of a
-/// [`Composite`](crate::relevance::Composite).
+/// [`Composite`](crate::relevance::Composite), or `inverse-distance` for the [`Sharing`](crate::relevance::Sharing) of PRP's
+/// publication.
 ///
 /// # Errors
 /// [`Error::Config`] for any other name, listing the known ones.
 pub fn named(name: &str) -> Result<Box<dyn Explainer>> {
     match name {
         "prp" => PrototypicalRelevance::default().build(),
+        "prp:inverse-distance" => PrototypicalRelevance::with_inverse_distance().build(),
         "gradient-times-input" => GradientTimesInput::default().build(),
         "integrated-gradients" => IntegratedGradients::default().build(),
         "smooth-grad" => SmoothGrad::default().build(),

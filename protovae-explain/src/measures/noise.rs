@@ -16,10 +16,10 @@ const NOISE_IMAGE: u64 = u64::MAX;
 #[non_exhaustive]
 pub enum Noise {
     /// Every value uniform in `[-1, 1]`: unlike any image that a model has seen, so that half of it may drown what is kept.
-    #[default]
     Uniform,
     /// Every pixel (with all its channels) that of some image among the measured ones: noise of the data's own brightness at
     /// each place. Depends on which images are measured.
+    #[default]
     Shuffled,
 }
 

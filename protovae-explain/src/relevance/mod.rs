@@ -23,8 +23,10 @@ mod propagate;
 mod propagator;
 mod prototypical;
 mod rule;
+mod sharing;
 
 pub use composite::{Composite, Normalization};
 pub use propagator::{Prepared, Propagator};
 pub use prototypical::{CompositeChoice, PrototypicalRelevance};
 pub use rule::Rule;
+pub use sharing::Sharing;

@@ -8,13 +8,14 @@ use protovae_core::{Error, Result};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
+use super::sharing::{ETA, Sharing};
 use super::{Composite, Propagator};
 
 /// Prototypical relevance propagation, tag `prp`: which pixels make an image similar to a prototype.
 ///
-/// The similarity `s` is shared over latent dimensions by closeness,
-/// `R_d = s · c_d / Σ c_d` with `c_d = 1 / ((mu_d − phi_d)² + eta)`, and goes from there through the encoder to the pixels by
-/// the rules of a [`Composite`]. The relevance of a class is that of its logit, `Σ_p w_p·s_p` over all prototypes.
+/// The similarity `s` is shared over latent dimensions by closeness, `R_d = s · c_d / Σ c_d` with `c_d` of [`Sharing`], and goes
+/// from there through the encoder to the pixels by the rules of a [`Composite`]. The relevance of a class is that of its logit,
+/// `Σ_p w_p·s_p` over all prototypes.
 ///
 /// ```
 /// use protovae_explain::relevance::{CompositeChoice, PrototypicalRelevance};
@@ -27,8 +28,8 @@ use super::{Composite, Propagator};
 pub struct PrototypicalRelevance {
     /// The rules: a name of [`Composite::named`], default `prp`, or the rules themselves.
     pub composite: CompositeChoice,
-    /// Keeps a dimension that agrees exactly from taking all, in squared latent units; above 0, default 1e-3.
-    pub eta: f64,
+    /// Which latent dimensions get how much of the similarity, default [`Sharing::Gain`].
+    pub sharing: Sharing,
 }
 
 /// A composite by name or rule by rule.
@@ -45,7 +46,7 @@ impl Default for PrototypicalRelevance {
     fn default() -> Self {
         Self {
             composite: CompositeChoice::Named("prp".to_string()),
-            eta: 1e-3,
+            sharing: Sharing::default(),
         }
     }
 }
@@ -55,6 +56,14 @@ impl PrototypicalRelevance {
     pub fn with_composite(name: &str) -> Self {
         Self {
             composite: CompositeChoice::Named(name.to_string()),
+            ..Self::default()
+        }
+    }
+
+    /// With the default rules and the sharing of the publication of PRP.
+    pub fn with_inverse_distance() -> Self {
+        Self {
+            sharing: Sharing::InverseDistance { eta: ETA },
             ..Self::default()
         }
     }
@@ -69,16 +78,20 @@ impl ExplainerConfig for PrototypicalRelevance {
             CompositeChoice::Rules(rules) => ("prp (own rules)".to_string(), *rules),
         };
         composite.check()?;
-        if !(self.eta > 0.0 && self.eta.is_finite()) {
-            return Err(Error::config(
-                "eta",
-                format!("must be above 0, not {}", self.eta),
-            ));
-        }
+        let name = match self.sharing {
+            Sharing::Gain => name,
+            Sharing::InverseDistance { eta } if eta > 0.0 && eta.is_finite() => {
+                format!("{name}, inverse distance")
+            }
+            Sharing::InverseDistance { eta } => {
+                let reason = format!("must be above 0, not {eta}");
+                return Err(Error::config("sharing.eta", reason));
+            }
+        };
         Ok(Box::new(PrototypicalExplainer {
             name,
             composite,
-            eta: self.eta,
+            sharing: self.sharing,
         }))
     }
 }
@@ -88,7 +101,7 @@ impl ExplainerConfig for PrototypicalRelevance {
 struct PrototypicalExplainer {
     name: String,
     composite: Composite,
-    eta: f64,
+    sharing: Sharing,
 }
 
 /// Values of relevance that are on their way at once; more would leave the processor's cache.
@@ -119,7 +132,7 @@ impl Explainer for PrototypicalExplainer {
         let bank = model
             .prototypes()
             .ok_or_else(|| unsupported("prototypes, at which this explanation starts"))?;
-        let shares = Shares::new(&model, &bank, targets, self.eta)?;
+        let shares = Shares::new(&model, &bank, targets, self.sharing)?;
         let propagator = Propagator::new(model.encoder(), model.image_shape(), &self.composite)?;
         let images = images.without_autodiff();
         let [samples, channels, height, width] = images.dims();
@@ -159,11 +172,16 @@ struct Shares {
     rows: Vec<usize>,
     /// How much each counts for each target, `[T, P]`; none if target `t` is just prototype `t`.
     weights: Option<Tensor<2>>,
-    eta: f64,
+    sharing: Sharing,
 }
 
 impl Shares {
-    fn new(model: &BoxModel, bank: &PrototypeBank, targets: &[Target], eta: f64) -> Result<Self> {
+    fn new(
+        model: &BoxModel,
+        bank: &PrototypeBank,
+        targets: &[Target],
+        sharing: Sharing,
+    ) -> Result<Self> {
         let unsupported = |what| Error::Unsupported {
             model: model.kind().to_string(),
             what,
@@ -187,7 +205,7 @@ impl Shares {
                 prototypes: bank.vectors.clone().select(0, index),
                 rows: prototypes,
                 weights: None,
-                eta,
+                sharing,
             });
         }
         let class_weights = model.class_weights().ok_or_else(|| {
@@ -211,7 +229,7 @@ impl Shares {
             prototypes: bank.vectors.clone(),
             rows: (0..all).collect(),
             weights: Some(Tensor::from_data(weights, &device)),
-            eta,
+            sharing,
         })
     }
 
@@ -228,9 +246,7 @@ impl Shares {
         let index: Vec<i64> = self.rows.iter().map(|row| *row as i64).collect();
         let index = Tensor::<1, burn::tensor::Int>::from_data(index.as_slice(), &mean.device());
         let similarities = similarities.select(1, index);
-        let apart = mean.unsqueeze_dim::<3>(1) - self.prototypes.clone().unsqueeze_dim::<3>(0);
-        let close = (apart.clone() * apart + self.eta).recip();
-        let shares = close.clone() / close.sum_dim(2);
+        let shares = self.sharing.shares(mean, self.prototypes.clone());
         let each = shares * similarities.unsqueeze_dim::<3>(2);
         Ok(match &self.weights {
             None => each,

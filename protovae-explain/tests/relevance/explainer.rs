@@ -97,7 +97,10 @@ fn its_configuration_is_checked() {
             r#"{"type": "prp", "composite": "lrp"}"#,
             "epsilon-plus-flat",
         ),
-        (r#"{"type": "prp", "eta": 0.0}"#, "eta"),
+        (
+            r#"{"type": "prp", "sharing": {"type": "inverse-distance", "eta": 0.0}}"#,
+            "sharing.eta",
+        ),
         (
             r#"{"type": "prp", "composite": {"input": {"type": "z-box", "low": 1.0, "high": 2.0}}}"#,
             "composite.input",
