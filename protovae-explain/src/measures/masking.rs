@@ -28,7 +28,7 @@ pub struct Masking {
     pub keep: Keep,
     /// How much of the image is kept, between 0 and 1; default 0.5. Rounded to whole pixels.
     pub share: f64,
-    /// What replaces the rest; default uniform noise.
+    /// What replaces the rest; default that of the data's brightness.
     pub noise: Noise,
     /// The seed of the noise image; default 0.
     pub seed: u64,
@@ -39,7 +39,7 @@ impl Default for Masking {
         Self {
             keep: Keep::Most,
             share: 0.5,
-            noise: Noise::Uniform,
+            noise: Noise::default(),
             seed: 0,
         }
     }

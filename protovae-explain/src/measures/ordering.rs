@@ -15,7 +15,7 @@ use super::{HostImages, Noise, Question, check_maps, ranking};
 pub struct RelevanceOrdering {
     /// Steps from the noise to the image, 1 to 1000; default 20.
     pub steps: usize,
-    /// What the test starts from; default uniform noise.
+    /// What the test starts from; default that of the data's brightness.
     pub noise: Noise,
     /// The seed of the noise image; default 0.
     pub seed: u64,
@@ -25,7 +25,7 @@ impl Default for RelevanceOrdering {
     fn default() -> Self {
         Self {
             steps: 20,
-            noise: Noise::Uniform,
+            noise: Noise::default(),
             seed: 0,
         }
     }

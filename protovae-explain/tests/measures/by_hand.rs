@@ -29,6 +29,14 @@ fn questions_are_the_predicted_class_and_its_nearest_prototype() {
     ));
 }
 
+/// With noise that the tests know beforehand.
+fn uniform() -> Masking {
+    Masking {
+        noise: Noise::Uniform,
+        ..Masking::default()
+    }
+}
+
 #[test]
 fn masking_by_hand() {
     let noise: [f32; 4] = noise_image(0, SHAPE).try_into().unwrap();
@@ -45,18 +53,18 @@ fn masking_by_hand() {
         let increase = if after > before { 1.0 } else { 0.0 };
         (((before - after) / before).max(0.0), increase)
     };
-    let (drop, increase) = measure(Masking::default());
+    let (drop, increase) = measure(uniform());
     let by_hand = expected([noise[0], noise[1], x[2], x[3]]);
     assert!(near(drop, by_hand.0) && increase == by_hand.1, "{drop}");
     let (drop, increase) = measure(Masking {
         keep: Keep::Least,
-        ..Masking::default()
+        ..uniform()
     });
     let by_hand = expected([x[0], x[1], noise[2], noise[3]]);
     assert!(near(drop, by_hand.0) && increase == by_hand.1, "{drop}");
     let (drop, _) = measure(Masking {
         share: 0.75,
-        ..Masking::default()
+        ..uniform()
     });
     assert!(
         near(drop, expected([noise[0], x[1], x[2], x[3]]).0),
@@ -64,7 +72,7 @@ fn masking_by_hand() {
     );
     let nothing = Masking {
         share: 1.0,
-        ..Masking::default()
+        ..uniform()
     };
     assert!(
         nothing
@@ -72,7 +80,7 @@ fn masking_by_hand() {
             .is_err()
     );
     assert!(
-        Masking::default()
+        uniform()
             .measure(&model(), &images(&[x]), &question, &[vec![0.0; 3]])
             .is_err()
     );
@@ -83,7 +91,7 @@ fn an_increase_is_counted_where_noise_helps() {
     // All is black but the first pixel: any noise raises the score.
     let x = [1.0, -1.0, -1.0, -1.0];
     let question = Question::new(&model(), &images(&[x]), Form::Similarity).unwrap();
-    let found = Masking::default()
+    let found = uniform()
         .measure(
             &model(),
             &images(&[x]),
@@ -101,6 +109,7 @@ fn ordering_by_hand() {
     let question = Question::new(&model(), &images(&[x]), Form::Similarity).unwrap();
     let ordering = RelevanceOrdering {
         steps: 4,
+        noise: Noise::Uniform,
         ..RelevanceOrdering::default()
     };
     let found = ordering
