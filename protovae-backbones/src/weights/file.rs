@@ -5,8 +5,8 @@ use std::fs::{self, File};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use burn::store::burn_pack::{Bytes, Tensor as PackTensor};
 use burn::store::bridge;
+use burn::store::burn_pack::{Bytes, Tensor as PackTensor};
 use burn::store::pytorch_reader::PytorchReader;
 use burn::tensor::DType;
 use safetensors::{Dtype, SafeTensors};

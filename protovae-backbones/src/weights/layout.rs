@@ -40,6 +40,11 @@ impl Layout {
         }
     }
 
+    /// The layout of that name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|layout| layout.name() == name)
+    }
+
     /// The layout that a file with these names has, if it is one that is known.
     ///
     /// ```

@@ -10,6 +10,16 @@ use super::names::{Slot, is_surplus};
 /// The reference's `nn.Sequential`s.
 const SEQUENTIALS: [&str; 2] = ["features.", "decoder_layers."];
 
+/// Which tensors of the file go where.
+pub(super) struct Plan<'a> {
+    /// Slots of the part and the names in the file of their tensors, shape and type right.
+    found: Vec<(&'a Slot, String)>,
+    /// Everything that does not fit.
+    pub(super) problems: Vec<Problem>,
+    /// The names in the file that nothing is taken from.
+    left_out: Vec<String>,
+}
+
 /// Values for the model, by our paths, and the names in the file that nothing was taken from.
 #[derive(Debug)]
 pub(super) struct Matched {
@@ -17,13 +27,13 @@ pub(super) struct Matched {
     pub(super) left_out: Vec<String>,
 }
 
-/// Finds the values of all slots of a part.
-pub(super) fn matched(
+/// Compares names, shapes and types of a file with the slots of a part, without reading values.
+pub(super) fn plan<'a>(
     stored: &StateDict,
-    slots: &[Slot],
+    slots: &'a [Slot],
     layout: Layout,
     part: Part,
-) -> Result<Matched, WeightsError> {
+) -> Plan<'a> {
     let renumbered = match layout {
         Layout::Reference2022 => renumbered(stored, slots),
         _ => BTreeMap::new(),
@@ -32,37 +42,26 @@ pub(super) fn matched(
         let name = renumbered.get(&slot.name);
         name.unwrap_or(&slot.name).clone()
     };
-    let (mut problems, mut values) = (Vec::new(), BTreeMap::new());
+    let (mut found, mut problems) = (Vec::new(), Vec::new());
     let mut used = BTreeSet::new();
-    for slot in slots {
+    for slot in slots.iter().filter(|slot| part.contains(&slot.path)) {
         let name = in_file(slot);
-        if !part.contains(&slot.path) {
-            continue;
-        }
         used.insert(name.clone());
-        let Some(shape) = stored.shape(&name) else {
-            let shape = slot.shape.clone();
-            problems.push(Problem::Missing { name, shape });
-            continue;
-        };
-        if shape != slot.shape {
-            problems.push(Problem::Shape {
+        match (stored.shape(&name), stored.wrong_type(&name)) {
+            (None, _) => problems.push(Problem::Missing {
                 name,
+                shape: slot.shape.clone(),
+            }),
+            (Some(shape), _) if shape != slot.shape => problems.push(Problem::Shape {
                 found: shape.to_vec(),
                 expected: slot.shape.clone(),
-            });
-            continue;
-        }
-        if let Some(found) = stored.wrong_type(&name) {
-            let found = found.to_string();
-            problems.push(Problem::Type { name, found });
-            continue;
-        }
-        match usable(stored, &name, slot) {
-            Ok(read) => {
-                values.insert(slot.path.clone(), read);
-            }
-            Err(reason) => problems.push(Problem::Values { name, reason }),
+                name,
+            }),
+            (Some(_), Some(found)) => problems.push(Problem::Type {
+                found: found.to_string(),
+                name,
+            }),
+            (Some(_), None) => found.push((slot, name)),
         }
     }
     let known: BTreeSet<String> = slots.iter().map(in_file).collect();
@@ -76,6 +75,34 @@ pub(super) fn matched(
             });
         } else {
             left_out.push(name.to_string());
+        }
+    }
+    Plan {
+        found,
+        problems,
+        left_out,
+    }
+}
+
+/// Finds the values of all slots of a part.
+pub(super) fn matched(
+    stored: &StateDict,
+    slots: &[Slot],
+    layout: Layout,
+    part: Part,
+) -> Result<Matched, WeightsError> {
+    let Plan {
+        found,
+        mut problems,
+        left_out,
+    } = plan(stored, slots, layout, part);
+    let mut values = BTreeMap::new();
+    for (slot, name) in found {
+        match usable(stored, &name, slot) {
+            Ok(read) => {
+                values.insert(slot.path.clone(), read);
+            }
+            Err(reason) => problems.push(Problem::Values { name, reason }),
         }
     }
     if problems.is_empty() {

@@ -116,6 +116,15 @@ pub fn load(
     Ok((parameters::with_values(model, matched.values), report))
 }
 
+/// Whether names, shapes and types of a file are those of the model, or of a part of it. No values are read.
+pub fn fits(model: &BoxModel, stored: &StateDict, layout: Layout, part: Part) -> bool {
+    let slots = slots(&parameters(model), layout, &Structure::of(model));
+    slots.is_ok_and(|slots| {
+        let plan = matching::plan(stored, &slots, layout, part);
+        plan.problems.is_empty()
+    })
+}
+
 impl Structure {
     /// What the names of a model's parameters do not tell.
     pub fn of(model: &BoxModel) -> Self {
