@@ -13,7 +13,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use protovae_backbones::encoders::ResNet18;
 use protovae_backbones::weights::{self, Layout, Part, StateDict};
 use protovae_core::ImageShape;
-use protovae_core::model::{BoxModel, Mode, Model, ModelConfig, ModelSpec};
+use protovae_core::model::{BoxModel, Mode, ModelConfig, ModelSpec};
 use protovae_core::random::Initializer;
 use protovae_core::train::{Batch, HostBatch};
 use safetensors::SafeTensors;

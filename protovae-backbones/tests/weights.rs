@@ -15,7 +15,7 @@ use protovae_backbones::weights::{
     self, Layout, NamedTensor, Part, Problem, StateDict, WeightsError,
 };
 use protovae_core::ImageShape;
-use protovae_core::model::{BoxModel, Mode, Model, ModelConfig, ModelSpec, trainable_values};
+use protovae_core::model::{BoxModel, Mode, ModelConfig, ModelSpec, trainable_values};
 use protovae_core::random::Initializer;
 use protovae_core::train::{Batch, HostBatch};
 use safetensors::tensor::TensorView;
@@ -238,9 +238,7 @@ fn names_and_shapes_are_those_of_the_originals() {
 #[test]
 fn everything_that_is_wrong_is_listed() {
     let mut tensors = weights::export(&tiny_model(1), Layout::Reference2022).unwrap();
-    tensors.retain(|tensor| {
-        tensor.name != "features.0.bias" && tensor.name != "last_layer.weight"
-    });
+    tensors.retain(|tensor| tensor.name != "features.0.bias" && tensor.name != "last_layer.weight");
     for tensor in &mut tensors {
         match tensor.name.as_str() {
             "features.2.weight" => {
@@ -477,7 +475,12 @@ fn torchvisions_classifier_and_counters_are_left_out_and_the_tail_is_kept() {
         weights::load(resnet(2), &file, Layout::Torchvision, Part::Backbone).unwrap();
     assert_eq!(report.left_out, ["fc.bias", "fc.weight"]);
     assert_eq!((report.loaded.len(), report.kept.len()), (100, 6));
-    assert!(report.kept.iter().all(|path| !Part::Backbone.contains(path)));
+    assert!(
+        report
+            .kept
+            .iter()
+            .all(|path| !Part::Backbone.contains(path))
+    );
     tensors.truncate(100);
     let again = weights::export(&loaded, Layout::Torchvision).unwrap();
     assert!(again == tensors);
@@ -503,8 +506,7 @@ fn loaded_models_train_what_they_trained() {
         let fresh = model(&recipe, ImageShape::new(3, 32, 32), 2, &device);
         let before = trainable_values(&fresh);
         let file = stored(&weights::export(&resnet(1), Layout::Torchvision).unwrap());
-        let (loaded, _) =
-            weights::load(fresh, &file, Layout::Torchvision, Part::Backbone).unwrap();
+        let (loaded, _) = weights::load(fresh, &file, Layout::Torchvision, Part::Backbone).unwrap();
         assert_eq!(trainable_values(&loaded), before, "{normalization}");
     }
 }
@@ -599,7 +601,9 @@ fn recipes() -> impl Strategy<Value = Value> {
     let stage = prop_oneof![
         width.clone().prop_map(|width| json!({"conv": width})),
         // Two pixels more and two fewer.
-        width.clone().prop_map(|width| json!({"conv": width, "padding": 2})),
+        width
+            .clone()
+            .prop_map(|width| json!({"conv": width, "padding": 2})),
     ];
     let decoder = (prop::collection::vec(stage, 0..3), width, any::<bool>());
     (encoder, decoder, 1usize..4, 1usize..3).prop_map(
