@@ -139,6 +139,9 @@ pub struct TrainArgs {
 
 /// `protovae import`.
 #[derive(Debug, Args)]
+#[command(mut_arg("preset", |arg| {
+    arg.help("The named configuration whose model has these weights; `protovae config show` lists them")
+}))]
 pub struct ImportArgs {
     /// The weights: safetensors, or PyTorch's .pth or .pt. No code in the file is run.
     pub file: PathBuf,

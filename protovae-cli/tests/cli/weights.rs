@@ -245,7 +245,7 @@ fn a_run_from_initial_weights_resumes_exactly_and_says_where_they_are_from() {
     place.run("train --resume parts --epochs 2 -q").ok();
     assert!(place.bytes("whole/model.safetensors") == place.bytes("parts/model.safetensors"));
     place.run(&format!("{TRAIN} --out fresh")).ok();
-    let first = |run: &str| place.metrics(run)[0]["loss"].as_f64().unwrap();
+    let first = |run: &str| place.metrics(run)[0]["figures"]["loss"].as_f64().unwrap();
     assert!(
         first("whole") < first("fresh"),
         "it starts from a trained model"
@@ -272,7 +272,7 @@ fn a_run_from_initial_weights_resumes_exactly_and_says_where_they_are_from() {
     assert!(place.bytes("whole/model.safetensors") == place.bytes("again/model.safetensors"));
     place.write(
         "run/model.safetensors",
-        place.bytes("fresh/model.safetensors"),
+        place.bytes("whole/model.safetensors"),
     );
     let message = place
         .run("train --config whole/config.json -q --out other")
