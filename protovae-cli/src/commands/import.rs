@@ -246,7 +246,7 @@ fn conclude(
     }
     voice.line(opened.describe(report, config.seed))?;
     if !report.left_out.is_empty() {
-        voice.line(format!("left out     {}", report.left_out.join(", ")))?;
+        voice.line(format!("left out     {}", named(&report.left_out)))?;
     }
     voice.line(format!("model        {}", directory.model().display()))?;
     voice.line("\nnext:".to_string())?;
@@ -263,4 +263,15 @@ fn conclude(
             directory.config().display()
         ))
     }
+}
+
+/// Names in a sentence; PyTorch's counters of batches, of which there is one a normalisation, as their number.
+fn named(names: &[String]) -> String {
+    let counts = |name: &&String| name.ends_with("num_batches_tracked");
+    let mut words: Vec<String> = names.iter().filter(|name| !counts(name)).cloned().collect();
+    match names.iter().filter(counts).count() {
+        0 => {}
+        counters => words.push(format!("{counters} counters (num_batches_tracked)")),
+    }
+    words.join(", ")
 }
