@@ -128,8 +128,8 @@ pub struct TrainArgs {
         conflicts_with_all = ["preset", "config", "set", "seed", "out", "overwrite", "init", "sanity_check"]
     )]
     pub resume: Option<PathBuf>,
-    /// Start from the weights in this file instead of drawn ones: a model.safetensors, torchvision's resnet18, or any
-    /// other file that `import` takes; short for --set initial_weights.path=FILE.
+    /// Start from the weights in this file instead of drawn ones: torchvision's resnet18, a model.safetensors or its run
+    /// directory, or any other file that `import` takes; short for --set initial_weights.path=FILE.
     #[arg(long, value_name = "FILE")]
     pub init: Option<PathBuf>,
     /// Try everything on two batches in a temporary folder, keep nothing.

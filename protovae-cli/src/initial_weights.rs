@@ -8,12 +8,13 @@ use protovae_core::train::WeightsOrigin;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{CliError, Result};
+use crate::session;
 
 /// The key `initial_weights` of a configuration.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct InitialWeights {
-    /// The file.
+    /// The file, or a run directory for the model in it.
     pub path: PathBuf,
     /// How its tensors are named and laid out; default what their names tell.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -53,13 +54,14 @@ impl InitialWeights {
     /// # Errors
     /// [`CliError::Weights`]; [`CliError::Config`] if it is not the file that it was.
     pub fn open(&self) -> Result<Opened> {
-        let stored = StateDict::open(&self.path)?;
+        let path = session::model_path(&self.path);
+        let stored = StateDict::open(&path)?;
         let found = stored.sha256().to_string();
         if let Some(expected) = &self.sha256
             && !expected.eq_ignore_ascii_case(&found)
         {
             return Err(CliError::Config {
-                origin: self.path.display().to_string(),
+                origin: path.display().to_string(),
                 message: format!(
                     "initial_weights.sha256: the file has {found}, the configuration says {expected}; it is another \
                      file than then (drop the key to use this one)"
@@ -73,7 +75,7 @@ impl InitialWeights {
         let part = self.part.unwrap_or(Part::of(layout));
         Ok(Opened {
             resolved: Self {
-                path: self.path.clone(),
+                path,
                 layout: Some(layout),
                 part: Some(part),
                 sha256: Some(found),

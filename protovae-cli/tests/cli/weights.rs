@@ -237,7 +237,7 @@ fn what_does_not_fit_is_listed_and_nothing_is_written() {
 #[test]
 fn a_run_from_initial_weights_resumes_exactly_and_says_where_they_are_from() {
     let place = trained();
-    let start = "train --config small.json -q --init run/model.safetensors";
+    let start = "train --config small.json -q --init run";
     place.run(&format!("{start} --out whole")).ok();
     place.run(&format!("{start} --epochs 1 --out parts")).ok();
     // From the checkpoint on, the file is not needed.
