@@ -1,7 +1,12 @@
 //! Whole models with PyTorch's weights against what PyTorch computes with them: `golden/parity.py networks` writes the files,
 //! runs this test and compares what it exports.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stdout,
+    missing_docs
+)]
 
 mod common;
 

@@ -249,7 +249,7 @@ fn conclude(
         voice.line(format!("left out     {}", named(&report.left_out)))?;
     }
     voice.line(format!("model        {}", directory.model().display()))?;
-    voice.line("\nnext:".to_string())?;
+    voice.line("\nnext:")?;
     if report.kept.is_empty() {
         voice.line(format!(
             "  protovae eval {run}                  accuracy and losses"
