@@ -25,7 +25,7 @@ import torch
 import torchvision
 from safetensors.torch import load_file, save_file
 
-from reference import CLASSES, NETWORKS, Reference, Resnet18, Whole, disturb
+from reference import CLASSES, NETWORKS, Reference, Resnet18, Small, Whole, disturb
 
 HERE = pathlib.Path(__file__).resolve().parent
 REPOSITORY = HERE.parents[2]
@@ -54,7 +54,7 @@ def write_case(folder, model, weights, layout, recipe, image, state=None, save=t
     with torch.no_grad():
         outputs = model.outputs(images)
         terms = {name: term.item() for name, term in model.losses(images, labels, outputs).items()}
-        if isinstance(model, Whole):
+        if isinstance(getattr(model, "encoder", None), Resnet18):
             outputs["features"] = model.encoder.features(images)
     state = model.state_dict() if state is None else state
     save(state, folder / weights)
@@ -82,12 +82,15 @@ def write_networks(folder):
         save = savers.get(name, torch.save)
         weights = "weights.safetensors" if save is safetensors else "weights.pth"
         write_case(folder / name, model, weights, "reference2022", recipe(name), settings[0], save=save)
-    for number, name in enumerate(("mnist", "cifar-10"), 10):
-        image, latent, per_class, _, start, stages = NETWORKS[name]
+    for number, (name, deep) in enumerate((("mnist", True), ("cifar-10", True), ("quickdraw", False), ("svhn", False)), 10):
+        image, latent, per_class, widths, start, stages = NETWORKS[name]
         torch.manual_seed(number)
-        whole = disturb(Whole(image, latent, per_class, Resnet18(latent), start, stages), number)
-        models[f"{name}-resnet18"] = whole
-        write_case(folder / f"{name}-resnet18", whole, "weights.pth", "pytorch", recipe(name, {"type": "resnet18"}), image)
+        encoder = Resnet18(latent) if deep else Small(image, latent, *widths)
+        whole = disturb(Whole(image, latent, per_class, encoder, start, stages), number)
+        case = f"{name}-resnet18" if deep else f"{name}-pytorch"
+        models[case] = whole
+        made = recipe(name, {"type": "resnet18"} if deep else None)
+        write_case(folder / case, whole, "weights.pth", "pytorch", made, image)
     # torchvision's own module: the backbone alone is loaded, so only the 512 features are compared.
     torch.manual_seed(20)
     theirs = disturb(torchvision.models.resnet18(), 20)

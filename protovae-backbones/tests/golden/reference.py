@@ -156,6 +156,28 @@ class Resnet18(nn.Module):
         return self.tail(self.features(x))
 
 
+class Small(nn.Module):
+    """A small encoder under the names of the layout `pytorch`."""
+
+    def __init__(self, image, latent, kind, widths):
+        super().__init__()
+        channels, height, width = image
+        self.pooled, self.blocks = kind == "pool", nn.ModuleList()
+        for wide in widths:
+            self.blocks.append(Block(nn.Conv2d(channels, wide, 3, 1, 1)))
+            if not self.pooled:
+                self.blocks.append(Block(nn.Conv2d(wide, wide, 4, 2, 1)))
+            channels, height, width = wide, height // 2, width // 2
+        self.tail = Tail(channels * height * width, latent)
+
+    def forward(self, x):
+        for layer in self.blocks:
+            x = layer(x)
+            if self.pooled:
+                x = nn.functional.avg_pool2d(x, 2)
+        return self.tail(x.flatten(1))
+
+
 class FirstLayer(nn.Module):
     def __init__(self, latent, start):
         super().__init__()
