@@ -6,6 +6,7 @@
 //! * [`heads`]: `prototype`, the head of the paper, and `linear`, that of the black box it is compared with.
 //! * [`networks`]: the recipe of each data set's encoder and decoder.
 //! * [`kernels`]: the layers' arithmetic.
+//! * [`weights`]: other programs' weights in, ours out.
 //!
 //! Every network is found by the tag of its recipe, in JSON under `"type"`. A program that names recipes only in JSON must
 //! refer to this crate once (`use protovae_backbones as _;`), or the linker drops them.
@@ -44,6 +45,7 @@ pub mod heads;
 pub mod kernels;
 pub mod layers;
 pub mod networks;
+pub mod weights;
 
 /// Compiles and runs the example in the README.
 #[cfg(doctest)]

@@ -2,7 +2,9 @@
 
 use std::path::PathBuf;
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use protovae_backbones::weights::Layout;
 use protovae_core::device::DeviceName;
 
 /// Train, judge and show self-explainable image classifiers with prototypes (ProtoVAE).
@@ -49,6 +51,10 @@ pub enum Command {
     Measure(MeasureArgs),
     /// Everything about a run on one HTML page that opens from disk: curves, prototypes, reasons, measures, warnings.
     Report(ReportArgs),
+    /// Read weights of PyTorch programs (a ProtoVAE checkpoint, torchvision's resnet18) into a model that every command takes.
+    Import(ImportArgs),
+    /// Write a model's weights as PyTorch programs name and lay them out.
+    Export(ExportArgs),
     /// How fast this machine trains and evaluates: images a second for every preset.
     Bench(BenchArgs),
     /// The data sets: what there are, get them, check them, look at them.
@@ -119,12 +125,78 @@ pub struct TrainArgs {
     #[arg(
         long,
         value_name = "RUN",
-        conflicts_with_all = ["preset", "config", "set", "seed", "out", "overwrite", "sanity_check"]
+        conflicts_with_all = ["preset", "config", "set", "seed", "out", "overwrite", "init", "sanity_check"]
     )]
     pub resume: Option<PathBuf>,
+    /// Start from the weights in this file instead of drawn ones: torchvision's resnet18, a model.safetensors or its run
+    /// directory, or any other file that `import` takes; short for --set initial_weights.path=FILE.
+    #[arg(long, value_name = "FILE")]
+    pub init: Option<PathBuf>,
     /// Try everything on two batches in a temporary folder, keep nothing.
     #[arg(long, conflicts_with_all = ["out", "overwrite"])]
     pub sanity_check: bool,
+}
+
+/// `protovae import`.
+#[derive(Debug, Args)]
+#[command(mut_arg("preset", |arg| {
+    arg.help("The named configuration whose model has these weights; `protovae config show` lists them")
+}))]
+pub struct ImportArgs {
+    /// The weights: safetensors, or PyTorch's .pth or .pt. No code in the file is run.
+    pub file: PathBuf,
+    /// The configuration of the model; a file that `protovae export` wrote has its own.
+    #[command(flatten)]
+    pub source: ConfigSource,
+    /// How the tensors are named and laid out; default what the names tell.
+    #[arg(long, value_name = "NAME", value_parser = layouts(&Layout::ALL))]
+    pub layout: Option<Layout>,
+    /// The run directory to make; default runs/NAME, after the file.
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Replace the run that is in the run directory.
+    #[arg(long)]
+    pub overwrite: bool,
+    /// Where to compute.
+    #[command(flatten)]
+    pub device: DeviceArgs,
+}
+
+/// A kind of file that can be written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ExportFormat {
+    /// Named tensors without code; `safetensors.torch.load_file` reads them in Python.
+    Safetensors,
+}
+
+/// `protovae export`.
+#[derive(Debug, Args)]
+pub struct ExportArgs {
+    /// A run directory or a model.safetensors.
+    pub run: PathBuf,
+    /// The names and layouts: pytorch (every model), reference2022 (the authors' code, small networks) or torchvision
+    /// (resnet18, the encoder alone).
+    #[arg(long, value_name = "NAME", default_value = "pytorch", value_parser = layouts(&EXPORTED))]
+    pub layout: Layout,
+    /// The kind of file.
+    #[arg(long, value_enum, default_value = "safetensors")]
+    pub format: ExportFormat,
+    /// The file to write; default model-LAYOUT.safetensors beside the model.
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+    /// Replace the file if it exists.
+    #[arg(long)]
+    pub overwrite: bool,
+}
+
+/// Layouts that are written; model files themselves are in the one that is missing.
+const EXPORTED: [Layout; 3] = [Layout::Pytorch, Layout::Reference2022, Layout::Torchvision];
+
+/// Reads the name of one of these layouts.
+fn layouts(layouts: &[Layout]) -> impl TypedValueParser<Value = Layout> + use<> {
+    let names = layouts.iter().map(|layout| layout.name());
+    PossibleValuesParser::new(names)
+        .try_map(|name| Layout::named(&name).ok_or("there is no such layout"))
 }
 
 /// A part of a data set.

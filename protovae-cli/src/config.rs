@@ -13,6 +13,7 @@ use serde_json::{Map, Value};
 
 use crate::args::ConfigSource;
 use crate::error::{CliError, Result};
+use crate::initial_weights::InitialWeights;
 use crate::{diagnose, presets};
 
 /// Everything that decides the result of a run.
@@ -32,6 +33,9 @@ pub struct RunConfig {
     pub augmentation: AugmentationConfig,
     /// The model.
     pub model: Box<dyn ModelConfig>,
+    /// Weights that it starts from in place of drawn ones, if any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub initial_weights: Option<InitialWeights>,
     /// How it is trained.
     #[serde(default)]
     pub training: TrainingConfig,
@@ -53,15 +57,29 @@ const DEFAULT_PRESET: &str = "mnist-5k";
 /// # Errors
 /// [`CliError::Config`] naming the key and the nearest right name.
 pub fn load(source: &ConfigSource) -> Result<Named> {
+    load_over(source, None)
+}
+
+/// As [`load`]; if the sources name neither preset nor file, they are laid over `base`, a configuration and where it is from.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_over(source: &ConfigSource, base: Option<(Value, &str)>) -> Result<Named> {
     let mut origins = Vec::new();
     let mut name = None;
+    let base = base.filter(|_| source.preset.is_none() && source.config.is_none());
     let preset = match (&source.preset, &source.config) {
         (None, Some(_)) => None,
         (Some(preset), _) => Some(preset.clone()),
+        (None, None) if base.is_some() => None,
         (None, None) => Some(preset_of_data(&source.set)?),
     };
     let preset = preset.as_deref();
     let mut merged = Value::Object(Map::new());
+    if let Some((base, origin)) = base {
+        merged = base;
+        origins.push(origin.to_string());
+    }
     if let Some(preset) = preset {
         merged = presets::find(preset)?.config;
         origins.push(format!("preset {preset}"));

@@ -26,6 +26,9 @@ pub enum CliError {
     /// A picture cannot be made: exit code 1.
     #[error(transparent)]
     Explain(protovae_explain::Error),
+    /// Weights of others do not fit or cannot be read: exit code 1; 2 if the model cannot have their layout.
+    #[error(transparent)]
+    Weights(#[from] protovae_backbones::weights::WeightsError),
     /// A file cannot be read: exit code 1.
     #[error("cannot read {path}: {source}")]
     Read {
@@ -73,6 +76,7 @@ impl CliError {
             Self::Usage(_) | Self::Config { .. } => 2,
             Self::Core(Core::Config { .. } | Core::Device { .. } | Core::RunExists { .. }) => 2,
             Self::Data(protovae_data::DataError::Setting { .. }) => 2,
+            Self::Weights(protovae_backbones::weights::WeightsError::Unsuited { .. }) => 2,
             _ => 1,
         }
     }

@@ -14,6 +14,7 @@ mod commands;
 pub mod config;
 mod diagnose;
 mod error;
+pub mod initial_weights;
 pub mod output;
 pub mod presets;
 mod session;
@@ -79,6 +80,8 @@ pub fn run(cli: args::Cli) -> Result<()> {
         args::Command::Explain(explain) => commands::explain::run(&explain, voice),
         args::Command::Measure(measure) => commands::measure::run(&measure, voice),
         args::Command::Report(report) => commands::report::run(&report, voice),
+        args::Command::Import(import) => commands::import::run(&import, voice),
+        args::Command::Export(export) => commands::export::run(&export, voice),
         args::Command::Bench(bench) => commands::bench::run(&bench, voice),
         args::Command::Data(data) => commands::data::run(&data, voice),
         args::Command::Config(config) => commands::config::run(&config, voice),

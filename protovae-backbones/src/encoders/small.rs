@@ -25,6 +25,11 @@ impl ConvEncoder {
     pub fn new(blocks: Vec<ConvBlock>, tail: PosteriorTail) -> Self {
         Self { blocks, tail }
     }
+
+    /// Whether pooling follows each block.
+    pub fn pooled(&self) -> Vec<bool> {
+        self.blocks.iter().map(|block| block.pool).collect()
+    }
 }
 
 impl Encoder for ConvEncoder {

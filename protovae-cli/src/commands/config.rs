@@ -52,6 +52,9 @@ fn check(source: &ConfigSource, voice: Voice) -> Result<()> {
     let device = burn::tensor::Device::flex().autodiff();
     let built = model.build(&spec, &mut Initializer::new(config.seed, &device))?;
     let parameters = trainable_values(&built);
+    if let Some(weights) = &config.initial_weights {
+        weights.open()?.load(built)?;
+    }
     voice.object(&json!({
         "valid": true,
         "reported_as": model.reported_as(),

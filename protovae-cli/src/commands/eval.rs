@@ -22,7 +22,7 @@ pub fn run(arguments: &EvalArgs, voice: Voice) -> Result<()> {
         Split::Train => (&data.train, "train"),
         Split::Test => (&data.test, "test"),
     };
-    if card.data_digest != data.digest {
+    if card.knows_other_data(&data.digest) {
         voice.note(format!(
             "warning: these are not the data that the model was trained on (digest {} now, {} then)",
             short(&data.digest),

@@ -28,7 +28,7 @@ pub fn run(arguments: &MeasureArgs, voice: Voice) -> Result<()> {
     for note in &data.notes {
         voice.note(format!("note: {note}"));
     }
-    if card.data_digest != data.digest {
+    if card.knows_other_data(&data.digest) {
         voice.note("warning: these are not the data that the model was trained on");
     }
     let (dataset, split) = match arguments.split {

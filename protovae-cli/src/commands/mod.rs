@@ -5,6 +5,8 @@ pub mod config;
 pub mod data;
 pub mod eval;
 pub mod explain;
+pub mod export;
+pub mod import;
 pub mod measure;
 pub mod predict;
 pub mod prototypes;

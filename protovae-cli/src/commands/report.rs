@@ -34,7 +34,7 @@ pub fn run(arguments: &ReportArgs, voice: Voice) -> Result<()> {
     let (model, card) = load_model(&directory.model(), &device)?;
     let data = session::data(&config, arguments.data_dir.as_deref())?;
     let mut warnings: Vec<String> = data.notes.clone();
-    if card.data_digest != data.digest {
+    if card.knows_other_data(&data.digest) {
         warnings.push(
             "These are not the data that the model was trained on: figures and neighbours are those of other images."
                 .to_string(),

@@ -6,7 +6,7 @@ use std::time::Instant;
 use protovae_core::model::{BoxModel, trainable_values};
 use protovae_core::random::Initializer;
 use protovae_core::train::{
-    EpochRecord, MetricsLine, ModelCard, RunDirectory, Trainer, save_model,
+    EpochRecord, MetricsLine, ModelCard, RunDirectory, Trainer, newest_checkpoint, save_model,
 };
 use protovae_data::DataSplits;
 use protovae_explain::pictures::{prototype_grid, reconstruction_grid, save_png};
@@ -15,6 +15,7 @@ use serde_json::json;
 use crate::args::TrainArgs;
 use crate::config::{self, RunConfig};
 use crate::error::{CliError, Result};
+use crate::initial_weights::InitialWeights;
 use crate::output::{Progress, Voice};
 use crate::{session, tables};
 
@@ -45,6 +46,7 @@ pub fn run(arguments: &TrainArgs, voice: Voice) -> Result<()> {
     let mut init = Initializer::new(config.seed, &device);
     device.seed(config.seed); // For plugins that use burn's own initialisers.
     let model = config.model.build(&spec, &mut init)?;
+    let (model, loaded) = start(model, &mut config, &place)?;
 
     let temporary = Temporary::new(&place);
     let (directory, resumed) = match &place {
@@ -57,6 +59,9 @@ pub fn run(arguments: &TrainArgs, voice: Voice) -> Result<()> {
     // What an earlier run learned is not true of the new model.
     let _ = std::fs::remove_file(tables::strangeness_path(&directory.model()));
     introduce(&config, &data, &model, voice, &json);
+    if let Some(loaded) = loaded {
+        voice.note(loaded);
+    }
 
     let begun = Instant::now();
     let training = &config.training;
@@ -93,6 +98,7 @@ pub fn run(arguments: &TrainArgs, voice: Voice) -> Result<()> {
     card.data_digest = data.digest.clone();
     card.seed = config.seed;
     card.epochs = last.epoch;
+    card.initial_weights = config.initial_weights.as_ref().map(InitialWeights::origin);
     save_model(&directory.model(), &trained.model, &card)?;
     let pictures = draw(&trained.model, &data, &directory)?;
     let table = tables::latent_table(
@@ -113,8 +119,31 @@ pub fn run(arguments: &TrainArgs, voice: Voice) -> Result<()> {
     )
 }
 
+/// The model with the initial weights that the configuration names, and what is to be said of them.
+///
+/// A run that goes on from a checkpoint has its weights from there, and the file may be gone.
+fn start(
+    model: BoxModel,
+    config: &mut RunConfig,
+    place: &Place,
+) -> Result<(BoxModel, Option<String>)> {
+    if let Place::Resumed(path) = place
+        && newest_checkpoint(&RunDirectory::open(path)?)?.is_some()
+    {
+        return Ok((model, None));
+    }
+    let Some(weights) = &config.initial_weights else {
+        return Ok((model, None));
+    };
+    let opened = weights.open()?;
+    let (model, report) = opened.load(model)?;
+    let said = opened.describe(&report, config.seed);
+    config.initial_weights = Some(opened.resolved);
+    Ok((model, Some(said)))
+}
+
 /// A folder that cannot take the run is a wrong `--out`.
-fn wrong_out(error: protovae_core::Error) -> CliError {
+pub(super) fn wrong_out(error: protovae_core::Error) -> CliError {
     match error {
         protovae_core::Error::Damaged { .. } => CliError::Usage(error.to_string()),
         error => error.into(),
@@ -137,7 +166,10 @@ fn plan(arguments: &TrainArgs) -> Result<(RunConfig, Place)> {
         config.training.check("training")?;
         return Ok((config, Place::Resumed(path.clone())));
     }
-    let named = config::load(&arguments.source)?;
+    let mut named = config::load(&arguments.source)?;
+    if let Some(path) = &arguments.init {
+        named.config.initial_weights = Some(InitialWeights::of_file(path));
+    }
     let place = if arguments.sanity_check {
         Place::Temporary
     } else {
@@ -224,7 +256,11 @@ fn last_record(directory: &RunDirectory) -> Result<EpochRecord> {
 /// Pairs of image and reconstruction a row, and rows.
 const RECONSTRUCTION_PAIRS: [usize; 2] = [5, 8];
 
-fn draw(model: &BoxModel, data: &DataSplits, directory: &RunDirectory) -> Result<Vec<PathBuf>> {
+pub(super) fn draw(
+    model: &BoxModel,
+    data: &DataSplits,
+    directory: &RunDirectory,
+) -> Result<Vec<PathBuf>> {
     let mut written = Vec::new();
     if model.prototypes().is_some() {
         let path = directory.path().join("prototypes.png");

@@ -18,3 +18,4 @@ mod resume;
 mod support;
 mod third_party_encoder;
 mod train;
+mod weights;

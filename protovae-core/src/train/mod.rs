@@ -24,6 +24,6 @@ pub use files::write_atomically;
 pub use health::{COLLAPSED_BELOW, PrototypeHealth};
 pub use learner::Learner;
 pub use metrics::{EpochRecord, Figures, MetricsLine, Timing};
-pub use model_file::{ModelCard, load_model, read_card, save_model};
+pub use model_file::{ModelCard, WeightsOrigin, load_model, read_card, save_model};
 pub use run_directory::RunDirectory;
 pub use trainer::{Event, Observer, Silent, Trained, Trainer};

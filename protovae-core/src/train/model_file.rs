@@ -43,12 +43,28 @@ pub struct ModelCard {
     pub class_names: Vec<String>,
     /// The data set it was trained on.
     pub data: String,
-    /// SHA-256 over that data set's shape, labels and pixels.
+    /// SHA-256 over that data set's shape, labels and pixels; empty where it is not known, as of imported weights.
     pub data_digest: String,
     /// The run's seed.
     pub seed: u64,
     /// Epochs trained.
     pub epochs: usize,
+    /// The file that its weights came from before it was trained, if it did not start from drawn ones alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub initial_weights: Option<WeightsOrigin>,
+}
+
+/// A file of weights from which a model started.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WeightsOrigin {
+    /// The file's name, without its folder.
+    pub file: String,
+    /// SHA-256 of the file.
+    pub sha256: String,
+    /// The layout that it was read as.
+    pub layout: String,
+    /// The part of the model that came from it.
+    pub part: String,
 }
 
 impl ModelCard {
@@ -66,7 +82,13 @@ impl ModelCard {
             data_digest: String::new(),
             seed: 0,
             epochs: 0,
+            initial_weights: None,
         }
+    }
+
+    /// Whether the model is known to have been trained on other data than those with this digest.
+    pub fn knows_other_data(&self, digest: &str) -> bool {
+        !self.data_digest.is_empty() && self.data_digest != digest
     }
 }
 
