@@ -265,7 +265,7 @@ pub struct ExplainArgs {
         help = "topN (those that speak most for the predicted class), all, or CLASS:NUMBER[,CLASS:NUMBER...]"
     )]
     pub prototypes: String,
-    /// The method.
+    /// The method, by name or by recipe.
     #[arg(long, value_name = "NAME", default_value = "prp", help = method_help("The method"))]
     pub method: String,
     /// Folder for the pictures, made if need be.
@@ -404,8 +404,8 @@ const MEASURED: &str =
 
 /// Names the explainers there are.
 fn method_help(what: &str) -> String {
-    let names = protovae_explain::explainers::NAMES.join(", ");
-    format!("{what}. One of {names}")
+    let names = protovae_explain::explainers::known_names().join(", ");
+    format!(r#"{what}. One of {names}; or a recipe, such as '{{"type": "occlusion", "window": 6}}'"#)
 }
 
 /// `protovae bench`.

@@ -96,7 +96,7 @@ fn methods(arguments: &MeasureArgs) -> Result<Vec<Box<dyn Explainer>>> {
         }
     }
     if names.is_empty() {
-        names = explainers::NAMES.to_vec();
+        names = explainers::known_names();
     }
     let built: protovae_core::Result<Vec<_>> = names.into_iter().map(explainers::named).collect();
     Ok(built?)

@@ -72,7 +72,6 @@ impl Propagator {
         image: ImageShape,
         composite: &Composite,
     ) -> Result<Self> {
-        composite.check()?;
         // Relevance of the log variance is never asked for: the half of the last layer that computes it is left out.
         let halved = match views.last_mut() {
             Some(LayerView::Linear { weight, bias }) => {
@@ -83,15 +82,49 @@ impl Propagator {
             }
             _ => false,
         };
+        let mut propagator = Self::of_network(views, image, composite)?;
+        if !halved {
+            propagator.latent_dimensions /= 2;
+        }
+        Ok(propagator)
+    }
+
+    /// From the layers of any network on images: what the others call mean and latent dimensions are all outputs of its last
+    /// layer, such as logits.
+    ///
+    /// ```
+    /// use burn::tensor::{Device, Tensor};
+    /// use protovae_core::{ImageShape, plugin::LayerView};
+    /// use protovae_explain::relevance::{Composite, Propagator};
+    /// let device = Device::flex();
+    /// let weight = Tensor::<2>::from_floats([[1.0, 0.0], [2.0, 0.0], [0.0, 1.0], [0.0, 1.0]], &device);
+    /// let layers = vec![LayerView::Flatten, LayerView::Linear { weight, bias: None }];
+    /// let rules = Composite::named("epsilon")?;
+    /// let propagator = Propagator::of_network(layers, ImageShape::new(1, 2, 2), &rules)?;
+    /// let prepared = propagator.prepare(Tensor::ones([1, 1, 2, 2], &device))?;
+    /// // Relevance that starts at the first output, which is 3.
+    /// let start = Tensor::<3>::from_floats([[[3.0, 0.0]]], &device);
+    /// let pixels: Vec<f32> = prepared.relevance(start)?.into_data().iter::<f32>().collect();
+    /// assert!((pixels[0] - 1.0).abs() < 1e-4 && (pixels[1] - 2.0).abs() < 1e-4 && pixels[2] == 0.0);
+    /// # Ok::<(), protovae_core::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn of_network(
+        layers: Vec<LayerView>,
+        image: ImageShape,
+        composite: &Composite,
+    ) -> Result<Self> {
+        composite.check()?;
         let shape = [image.channels, image.height, image.width];
-        let canonical = canonise(&views, shape, composite.normalization)
+        let canonical = canonise(&layers, shape, composite.normalization)
             .map_err(|reason| Error::config("model.encoder", reason))?;
-        let outputs: usize = canonical.output.iter().product();
         let (mut positive, mut first) = (false, true);
         Ok(Self {
             steps: prepare::steps(&canonical.layers, composite, &mut positive, &mut first),
             image,
-            latent_dimensions: if halved { outputs } else { outputs / 2 },
+            latent_dimensions: canonical.output.iter().product(),
         })
     }
 
