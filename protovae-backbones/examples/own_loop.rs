@@ -15,7 +15,7 @@ use protovae_backbones::encoders::PooledEncoderConfig;
 use protovae_backbones::layers::Linear;
 use protovae_core::ImageShape;
 use protovae_core::loss::cross_entropy;
-use protovae_core::plugin::{BoxEncoder, Encoder, EncoderConfig, EncoderSpec};
+use protovae_core::plugin::{BoxEncoder, EncoderConfig, EncoderSpec};
 use protovae_core::random::Initializer;
 use protovae_data::{DataConfig, DataSearch, Loader, LoaderConfig, Mnist5kConfig, Order};
 

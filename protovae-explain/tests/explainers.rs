@@ -8,7 +8,7 @@ use protovae_core::ImageShape;
 use protovae_core::model::{BoxModel, ModelConfig, ModelSpec};
 use protovae_core::plugin::{Explainer, ExplainerConfig, Target};
 use protovae_core::random::Initializer;
-use protovae_explain::explainers::{NAMES, named};
+use protovae_explain::explainers::{NAMES, known_names, named};
 use protovae_explain::pictures::{prototype_grid, reconstruction_grid};
 use protovae_explain::relevance::Composite;
 
@@ -137,6 +137,77 @@ fn names_are_those_of_the_composites_and_others_are_errors() {
             message.contains("`prp:z-plus`, `gradient-times-input`"),
             "{message}"
         );
+    }
+}
+
+/// A third party's explainer, of which one needs a setting.
+#[derive(Debug, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Scaled {
+    by: f64,
+}
+
+#[typetag::serde(name = "a-plugin")]
+impl ExplainerConfig for Scaled {
+    fn build(&self) -> protovae_core::Result<Box<dyn Explainer>> {
+        if self.by == 0.0 {
+            return Err(protovae_core::Error::config("by", "must not be 0"));
+        }
+        named("occlusion")
+    }
+}
+
+/// Another, which needs none.
+#[derive(Debug, serde::Serialize, serde::Deserialize)]
+struct Plain {}
+
+#[typetag::serde(name = "b-plugin")]
+impl ExplainerConfig for Plain {
+    fn build(&self) -> protovae_core::Result<Box<dyn Explainer>> {
+        named("random")
+    }
+}
+
+#[test]
+fn plugins_are_named_by_their_tags_and_every_explainer_by_its_recipe() {
+    assert_eq!(named("b-plugin").unwrap().name(), "random");
+    let names = known_names();
+    assert_eq!(names[..11], NAMES[..11]);
+    assert_eq!(names[11..], ["a-plugin", "b-plugin", "random"]);
+    for recipe in [
+        r#"{"type": "a-plugin", "by": 2}"#,
+        r#" {"by": 2, "type": "a-plugin"}"#,
+    ] {
+        assert_eq!(named(recipe).unwrap().name(), "occlusion");
+    }
+    let prp = named(r#"{"type": "prp", "composite": "z-plus"}"#).unwrap();
+    assert_eq!(prp.name(), named("prp:z-plus").unwrap().name());
+    for (wrong, words) in [
+        (
+            "a-plugin",
+            vec!["`a-plugin` needs a recipe", "missing field `by`"],
+        ),
+        (
+            r#"{"type": "a-plugin", "by": 0}"#,
+            vec!["by: must not be 0"],
+        ),
+        (
+            r#"{"type": "a-plugin", "of": 0}"#,
+            vec!["unknown field `of`", "`by`"],
+        ),
+        (
+            r#"{"type": "c-plugin"}"#,
+            vec!["`c-plugin`", "`b-plugin`", "`prp`"],
+        ),
+        (r#"{"by": 2}"#, vec!["type"]),
+        (r#"{"type": "#, vec!["EOF"]),
+        ("c-plugin", vec!["`c-plugin`", "`b-plugin`", "`prp`"]),
+    ] {
+        let message = named(wrong).unwrap_err().to_string();
+        for word in words {
+            assert!(message.contains(word), "{wrong}: {message}");
+        }
+        assert_eq!(message.lines().count(), 1, "{message}");
     }
 }
 

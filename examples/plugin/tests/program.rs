@@ -70,7 +70,7 @@ impl Place {
 
     /// Trains on a small part of the embedded set.
     fn train(&self, more: &str) {
-        let few = "--set data.train_limit=500 --set data.test_limit=50 --epochs 2";
+        let few = "--set data.train_limit=1000 --set data.test_limit=100 --set training.batch_size=16 --epochs 3";
         let arguments = format!("train -q --config patches.json --out run {few} {more}");
         let ran = self.run(&arguments);
         assert_eq!(ran.code, Some(0), "{arguments}: {}{}", ran.out, ran.err);
@@ -107,7 +107,7 @@ fn an_encoder_with_layers_has_every_command() {
         "defaults are written"
     );
     let accuracy = place.object("eval run")["accuracy"].as_f64().unwrap();
-    assert!(accuracy > 0.3, "it learns: {accuracy}");
+    assert!(accuracy > 0.5, "it learns: {accuracy}");
 
     let found = place.object("predict run bar.bmp --never-abstain");
     assert_eq!(found["prototypes"].as_array().unwrap().len(), 3);
@@ -153,9 +153,10 @@ fn an_encoder_without_layers_has_all_but_relevance_propagation() {
     place.train("--set model.encoder.type=gated");
     for command in ["explain run bar.bmp", "report run --images 0"] {
         let message = place.fails(&format!("{command} -q --method prp"), 1);
-        assert!(
-            message.contains("`Encoder::layers`") && message.contains("gradient explainers"),
-            "{message}"
+        assert_eq!(
+            message,
+            "error: GatedEncoder models have no list of layers (`Encoder::layers`), which relevance propagation walks; \
+             the gradient explainers do without\n"
         );
     }
     for method in ["gradient-times-input", "rise"] {

@@ -71,8 +71,7 @@ pub fn run(arguments: &ReportArgs, voice: Voice) -> Result<()> {
         move |rows: &[usize]| {
             let images = tables::images(dataset.as_ref(), rows, &device);
             images.map(|(images, _)| images).map_err(|error| {
-                let reason = protovae_core::Error::config("data", error.to_string());
-                protovae_explain::Error::Core(reason)
+                protovae_explain::Error::Core(protovae_core::Error::Data(Box::new(error)))
             })
         }
     };

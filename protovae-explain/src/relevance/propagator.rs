@@ -56,8 +56,9 @@ impl Propagator {
     /// [`Error::Unsupported`] if the encoder does not expose its layers, or they do not fit together or the images;
     /// [`Error::Config`] for a composite with impossible numbers.
     pub fn new(encoder: &BoxEncoder, image: ImageShape, composite: &Composite) -> Result<Self> {
+        let name = encoder.type_name().rsplit("::").next();
         let views = encoder.layers().ok_or_else(|| Error::Unsupported {
-            model: "encoder".to_string(),
+            model: name.unwrap_or("encoder").to_string(),
             what: "list of layers (`Encoder::layers`), which relevance propagation walks; the gradient explainers do without",
         })?;
         Self::of_layers(views, image, composite)

@@ -168,3 +168,30 @@ fn what_cannot_be_propagated_is_an_error() {
             .contains("epsilon-plus-flat")
     );
 }
+
+#[test]
+fn any_network_is_propagated_from_all_of_its_outputs() {
+    let views = residual_layers(6);
+    let image = ImageShape::new(3, 32, 32);
+    let images = digits(3, image);
+    let expected = LayerView::replay(&views, images.clone()).unwrap();
+    let outputs = expected.dims()[1];
+    let propagator = Propagator::of_network(views.clone(), image, &Composite::prp()).unwrap();
+    assert_eq!(propagator.latent_dimensions(), outputs);
+    let prepared = propagator.prepare(images.clone()).unwrap();
+    assert!(difference(&values(prepared.mean()), &values(expected)) < 1e-5);
+    // What starts at the first half goes where it goes from the mean.
+    let half = outputs / 2;
+    let start = random([3, 2, half], 0.0, 1.0);
+    let of_mean = Propagator::of_layers(views, image, &Composite::prp()).unwrap();
+    let expected = of_mean
+        .prepare(images)
+        .unwrap()
+        .relevance(start.clone())
+        .unwrap();
+    let none = Tensor::zeros([3, 2, half], &start.device());
+    let found = prepared
+        .relevance(Tensor::cat(vec![start, none], 2))
+        .unwrap();
+    assert!(difference(&values(found), &values(expected)) < 1e-5);
+}
