@@ -82,16 +82,6 @@ impl CliError {
     }
 }
 
-impl From<protovae_explain::Error> for CliError {
-    /// What the model cannot do is told, and counted, the same wherever it shows.
-    fn from(error: protovae_explain::Error) -> Self {
-        match error {
-            protovae_explain::Error::Core(error) => Self::Core(error),
-            other => Self::Explain(other),
-        }
-    }
-}
-
 /// The command that gets the files of a published set.
 fn how_to_get(error: &protovae_data::DataError) -> String {
     match error {

@@ -133,7 +133,7 @@ fn train(images: Tensor<4>, labels: Tensor<1, Int>, device: &Device) -> Network 
     };
     let images = Tensor::from_inner(images);
     let labels = Tensor::from_inner(labels);
-    for _ in 0..60 {
+    for _ in 0..100 {
         let now = Network {
             kernels: Tensor::from_inner(network.kernels.clone()).require_grad(),
             weights: Tensor::from_inner(network.weights.clone()).require_grad(),
@@ -143,8 +143,8 @@ fn train(images: Tensor<4>, labels: Tensor<1, Int>, device: &Device) -> Network 
         if let (Some(kernels), Some(weights)) =
             (now.kernels.grad(&gradients), now.weights.grad(&gradients))
         {
-            network.kernels = network.kernels - kernels * 0.02;
-            network.weights = network.weights - weights * 0.02;
+            network.kernels = network.kernels - kernels * 0.05;
+            network.weights = network.weights - weights * 0.05;
         }
     }
     network
