@@ -16,11 +16,11 @@ cp "$root/Cargo.lock" "$folder"
     # Up to its profile, which is replaced by the workspace's: another one would compile burn again.
     sed -e "s|\.\./protovae/|$root/|" -e '/^# Without optimisation/,$d' "$here/outside/Cargo.toml"
     printf '[workspace]\n\n'
-    sed -n '/^\[profile\./,$p' "$root/Cargo.toml"
-    # A few steps on small networks: there is more to compile than to compute.
+    # For our own crates as little optimisation as possible: a few steps on small networks have more to compile than to compute.
+    sed -n '/^\[profile\./,$p' "$root/Cargo.toml" |
+        awk '/^\[profile\.dev\.package\.protovae-/ { ours = 1; next } /^\[/ { ours = 0 } !ours'
     for crate in core data backbones explain cli; do
-        grep -q "^\[profile\.dev\.package\.protovae-$crate\]" "$root/Cargo.toml" ||
-            printf '\n[profile.dev.package.protovae-%s]\nopt-level = 1\n' "$crate"
+        printf '\n[profile.dev.package.protovae-%s]\nopt-level = 1\n' "$crate"
     done
     # So would other features of crates that burn and the workspace's tests share.
     for crate in criterion proptest; do

@@ -31,6 +31,11 @@ pub use error::{CliError, Result};
 // The recipes of these crates are found by name only; this keeps the linker from dropping them.
 use protovae_backbones as _;
 
+/// Compiles and runs the examples in the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct ReadMe;
+
 /// The program: reads the process's arguments, reports errors on standard error, gives the exit code.
 pub fn main() -> ExitCode {
     run_from(std::env::args_os())

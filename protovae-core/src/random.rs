@@ -128,7 +128,7 @@ impl Initializer {
         self.normal(shape, 0.0, (2.0 / fan_out as f32).sqrt())
     }
 
-    /// The same value everywhere.
+    /// The same value everywhere in a tensor of `shape`.
     pub fn constant<const D: usize>(&mut self, shape: [usize; D], value: f32) -> Param<Tensor<D>> {
         self.parameter(vec![value; shape.iter().product()], shape)
     }

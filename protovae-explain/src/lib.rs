@@ -1,7 +1,13 @@
-//! Explanations of models: their prototypes and reconstructions as pictures, and relevance maps.
+//! Explanations of models: which pixels speak for a prototype or a class, what a prediction rests on, and what that is worth.
 //!
-//! * [`pictures`]: grids of decoded prototypes and of images beside their reconstructions, as PNG.
-//! * [`explainers`]: methods behind [`protovae_core::plugin::Explainer`].
+//! * [`relevance`]: relevance propagation by explicit rules, through an encoder or any list of layers.
+//! * [`explainers`]: the methods behind [`protovae_core::plugin::Explainer`], by name or recipe.
+//! * [`measures`]: what maps are worth, beside a random map.
+//! * [`views`]: evidence of a prediction; what prototypes stand for; images that are unlike the training's.
+//! * [`pictures`]: grids, maps in colour, panels, charts.
+//! * [`report`]: all of it on one HTML page.
+//!
+//! Tensors of images are `[N, C, H, W]` with values in `[-1, 1]`; models are taken in evaluation, as `valid()`.
 //!
 //! ```
 //! use burn::tensor::{Device, Tensor};
@@ -23,3 +29,8 @@ pub mod report;
 pub mod views;
 
 pub use error::{Error, Result};
+
+/// Compiles and runs the examples in the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct ReadMe;

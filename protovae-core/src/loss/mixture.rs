@@ -53,6 +53,19 @@ pub fn mixture_weights(
 }
 
 /// `L_KL` (Eq. 7): `1/N sum_i sum_j weight_ij · KL_ij` of weights `[N, M]` whose rows sum to 1 (or are all zero), as `[1]`.
+///
+/// ```
+/// use burn::tensor::{Device, Tensor};
+/// use protovae_core::loss::{MixtureWeights, Reduction, kl_divergence, mixture_divergence, mixture_weights};
+/// let device = Device::flex();
+/// // One image on the first of two prototypes, the second at squared distance 4: divergences 0 and 2.
+/// let mean = Tensor::<2>::from_floats([[0.0, 0.0]], &device);
+/// let own = Tensor::<3>::from_floats([[[0.0, 0.0], [2.0, 0.0]]], &device);
+/// let divergence = kl_divergence(mean.clone(), mean.zeros_like(), own, Reduction::Sum);
+/// let similarities = Tensor::<2>::from_floats([[3.0, 1.0]], &device);
+/// let weights = mixture_weights(similarities, &divergence, MixtureWeights::All);
+/// assert_eq!(mixture_divergence(weights, divergence).into_scalar::<f32>(), 0.25 * 2.0);
+/// ```
 pub fn mixture_divergence(weights: Tensor<2>, divergence: KlDivergence) -> Tensor<1> {
     let kept = weights
         .clone()

@@ -9,6 +9,15 @@ use super::config::{FrobeniusNorm, Reduction};
 /// `prototypes` is `[K, M, L]`. With the squared norm and the sum over classes this is Eq. 6; it is at least K, because
 /// centred prototypes cannot be orthonormal: the nearest Gram matrix is `I − 11ᵀ/M`, at distance 1. It does not change when
 /// a class's prototypes are shifted, rotated or permuted together.
+///
+/// ```
+/// use burn::tensor::{Device, Tensor};
+/// use protovae_core::loss::{FrobeniusNorm, Reduction, orthonormality};
+/// // One class with two prototypes at distance √2: the centred Gram matrix is [[½, −½], [−½, ½]].
+/// let prototypes = Tensor::<3>::from_floats([[[1.0, 0.0], [0.0, 1.0]]], &Device::flex());
+/// let loss = orthonormality(prototypes, FrobeniusNorm::Squared, Reduction::Sum);
+/// assert!((loss.into_scalar::<f32>() - 1.0).abs() < 1e-6);
+/// ```
 pub fn orthonormality(
     prototypes: Tensor<3>,
     norm: FrobeniusNorm,

@@ -25,7 +25,17 @@ pub fn euclidean_distances(latents: Tensor<2>, prototypes: Tensor<2>) -> Tensor<
         .sqrt()
 }
 
-/// Distances of either kind, `[N, P]`.
+/// Distances of latents `[N, L]` to prototypes `[P, L]` of either kind, `[N, P]`.
+///
+/// ```
+/// use burn::tensor::{Device, Tensor};
+/// use protovae_core::loss::{Distance, distances};
+/// let device = Device::flex();
+/// let latent = Tensor::<2>::from_floats([[0.0, 0.0]], &device);
+/// let prototype = Tensor::<2>::from_floats([[3.0, 4.0]], &device);
+/// let of = |kind| distances(latent.clone(), prototype.clone(), kind).into_scalar::<f32>();
+/// assert_eq!((of(Distance::Squared), of(Distance::Euclidean)), (25.0, 5.0));
+/// ```
 pub fn distances(latents: Tensor<2>, prototypes: Tensor<2>, distance: Distance) -> Tensor<2> {
     match distance {
         Distance::Squared => squared_distances(latents, prototypes),

@@ -25,6 +25,57 @@ pub struct Posterior {
 ///   device of the images, finite for finite input;
 /// * in evaluation (`valid()`) each image's posterior does not depend on the others in the batch;
 /// * every parameter that is meant to be trained receives a gradient.
+///
+/// ```
+/// use burn::module::{Module, Param};
+/// use burn::tensor::{Device, Tensor};
+/// use protovae_core::plugin::{BoxEncoder, Encoder, EncoderConfig, EncoderSpec, LayerView, Posterior};
+/// use protovae_core::random::Initializer;
+/// use protovae_core::{ImageShape, Result, conformance};
+/// use serde::{Deserialize, Serialize};
+///
+/// /// One matrix from pixels to mean and log variance.
+/// #[derive(Module, Debug)]
+/// struct Projection {
+///     weight: Param<Tensor<2>>,
+/// }
+///
+/// impl Encoder for Projection {
+///     fn encode(&self, images: Tensor<4>) -> Posterior {
+///         let both = images.flatten::<2>(1, 3).matmul(self.weight.val());
+///         let latents = both.dims()[1] / 2;
+///         Posterior {
+///             mean: both.clone().narrow(1, 0, latents),
+///             log_variance: both.narrow(1, latents, latents),
+///         }
+///     }
+///
+///     fn layers(&self) -> Option<Vec<LayerView>> {
+///         let weight = self.weight.val().without_autodiff();
+///         Some(vec![LayerView::Flatten, LayerView::Linear { weight, bias: None }])
+///     }
+/// }
+///
+/// #[derive(Debug, Serialize, Deserialize)]
+/// #[serde(deny_unknown_fields)]
+/// struct ProjectionConfig {}
+///
+/// #[typetag::serde(name = "projection")]
+/// impl EncoderConfig for ProjectionConfig {
+///     fn build(&self, spec: &EncoderSpec, init: &mut Initializer) -> Result<BoxEncoder> {
+///         let shape = [spec.image.values(), 2 * spec.latent_dimensions];
+///         Ok(BoxEncoder::new(Projection { weight: init.normal(shape, 0.0, 0.1) }))
+///     }
+/// }
+///
+/// let spec = EncoderSpec { image: ImageShape::new(1, 4, 4), latent_dimensions: 3 };
+/// conformance::encoder(&ProjectionConfig {}, &spec)?;
+/// // From a configuration, by its tag.
+/// let recipe: Box<dyn EncoderConfig> = serde_json::from_str(r#"{"type": "projection"}"#)?;
+/// let encoder = recipe.build(&spec, &mut Initializer::new(0, &Device::flex()))?;
+/// assert_eq!(encoder.encode(Tensor::ones([2, 1, 4, 4], &Device::flex())).mean.dims(), [2, 3]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub trait Encoder {
     /// The posterior of each image.
     fn encode(&self, images: Tensor<4>) -> Posterior;

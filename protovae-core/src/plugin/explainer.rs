@@ -32,7 +32,8 @@ pub struct Explanation {
 /// A method that says which pixels speak for a prototype or a class.
 ///
 /// Promises: for images `[N, C, H, W]` and `T ≥ 1` targets the relevance is `[N·T, C, H, W]`, finite; the model is not
-/// changed (callers pass `model.valid()`); the same call gives the same relevance.
+/// changed (callers pass `model.valid()`); the same call gives the same relevance; a target that does not exist is an error.
+/// [`crate::conformance::explainer`] checks all of it.
 pub trait Explainer: Debug + Send + Sync {
     /// A short name, as in tables.
     fn name(&self) -> &str;

@@ -42,7 +42,10 @@ pub struct HeadOutput {
 ///
 /// Promises: `classify` takes `[N, L]` and gives logits `[N, K]` and, if [`prototypes`](Self::prototypes) is `Some`,
 /// similarities `[N, K·M]` in the order of the bank, positive, and largest for a latent that equals the prototype; each
-/// sample depends on itself alone; every parameter receives a gradient.
+/// sample depends on itself alone; every parameter receives a gradient. [`crate::conformance::head`] checks all of it.
+///
+/// The similarity is the head's own choice; the paper's is [`crate::loss::similarity`] of [`crate::loss::distances`], with the
+/// distance and the epsilon that [`HeadSpec`] passes on from the configuration of the losses.
 pub trait PrototypeHead {
     /// Logits and similarities of latents.
     fn classify(&self, latents: Tensor<2>) -> HeadOutput;
@@ -50,7 +53,8 @@ pub trait PrototypeHead {
     /// The prototypes, or `None` for a head without (the black box).
     fn prototypes(&self) -> Option<PrototypeBank>;
 
-    /// How much each similarity counts for each class, `[K, K·M]`, if the logits are linear in the similarities.
+    /// How much each similarity counts for each class, `[K, K·M]`, if the logits are linear in the similarities (up to a bias a
+    /// class). Without it, what one prototype contributes to a prediction cannot be told.
     fn class_weights(&self) -> Option<Tensor<2>> {
         None
     }

@@ -151,7 +151,21 @@ impl LayerView {
             .try_fold(input, |activation, layer| layer.apply(activation))
     }
 
-    /// Runs `layers` on `images`; `None` if they do not fit together or do not end flat.
+    /// Runs `layers` on images `[N, C, H, W]`, which gives `[N, F]`; `None` if they do not fit together or do not end flat.
+    ///
+    /// ```
+    /// use burn::tensor::{Device, Tensor};
+    /// use protovae_core::plugin::LayerView;
+    /// let device = Device::flex();
+    /// let layers = [
+    ///     LayerView::AvgPool2d { kernel: [2, 2], stride: [2, 2] },
+    ///     LayerView::Flatten,
+    ///     LayerView::Linear { weight: Tensor::ones([4, 3], &device), bias: None },
+    /// ];
+    /// let images = Tensor::<4>::ones([5, 1, 4, 4], &device);
+    /// assert_eq!(LayerView::replay(&layers, images.clone()).map(|y| y.dims()), Some([5, 3]));
+    /// assert!(LayerView::replay(&layers[..1], images).is_none());
+    /// ```
     pub fn replay(layers: &[LayerView], images: Tensor<4>) -> Option<Tensor<2>> {
         match Self::run(layers, Activation::Maps(images))? {
             Activation::Flat(x) => Some(x),

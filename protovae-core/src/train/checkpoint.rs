@@ -76,7 +76,10 @@ fn list(run: &RunDirectory) -> Result<Vec<PathBuf>> {
     Ok(found)
 }
 
-/// The newest complete checkpoint, if there is one.
+/// The folder of the newest complete checkpoint of a run, if there is one.
+///
+/// # Errors
+/// [`Error::Io`] if the run's folder of checkpoints cannot be read.
 pub fn newest_checkpoint(run: &RunDirectory) -> Result<Option<PathBuf>> {
     Ok(list(run)?.pop())
 }
