@@ -14,7 +14,8 @@ use protovae_core::{Error, ImageShape, Result};
 
 /// Rows and columns of square patches in an image, if `key` and the width of a patch's features can be used with it.
 fn patch_grid(key: &str, patch: usize, width: usize, image: ImageShape) -> Result<[usize; 2]> {
-    if patch == 0 || image.height % patch != 0 || image.width % patch != 0 {
+    let fits = |side: usize| patch > 0 && side.is_multiple_of(patch);
+    if !(fits(image.height) && fits(image.width)) {
         return Err(Error::config(
             key,
             format!("must divide both sides of {image} images, {patch} does not"),

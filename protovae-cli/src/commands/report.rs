@@ -146,12 +146,23 @@ fn measured(
     Ok(found)
 }
 
+/// A word as a shell takes it: a recipe stands between quotes.
+fn quoted(word: &str) -> String {
+    let plain = |letter: char| letter.is_ascii_alphanumeric() || "-_:.".contains(letter);
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_string()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
+}
+
 fn provenance(arguments: &ReportArgs) -> Vec<(String, String)> {
     let name = arguments
         .run
         .file_name()
         .map_or_else(String::new, |name| name.to_string_lossy().into_owned());
-    let mut command = format!("protovae report {name} --method {}", arguments.method);
+    let method = quoted(&arguments.method);
+    let mut command = format!("protovae report {name} --method {method}");
     command.push_str(&format!(
         " --images {} --predictions {}",
         arguments.images, arguments.predictions
@@ -161,10 +172,7 @@ fn provenance(arguments: &ReportArgs) -> Vec<(String, String)> {
         ("program", format!("protovae {}", env!("CARGO_PKG_VERSION"))),
         (
             "relevance maps",
-            format!(
-                "by {}, each scaled to its own largest values",
-                arguments.method
-            ),
+            format!("by {method}, each scaled to its own largest values"),
         ),
     ];
     if arguments.predictions > 0 {
