@@ -405,7 +405,9 @@ const MEASURED: &str =
 /// Names the explainers there are.
 fn method_help(what: &str) -> String {
     let names = protovae_explain::explainers::known_names().join(", ");
-    format!(r#"{what}. One of {names}; or a recipe, such as '{{"type": "occlusion", "window": 6}}'"#)
+    format!(
+        r#"{what}. One of {names}; or a recipe, such as '{{"type": "occlusion", "window": 6}}'"#
+    )
 }
 
 /// `protovae bench`.
