@@ -175,6 +175,7 @@ fn every_loss_is_the_golden_one() {
             for (name, norm) in [
                 ("squared", FrobeniusNorm::Squared),
                 ("frobenius", FrobeniusNorm::Plain),
+                ("over-dimensions", FrobeniusNorm::PlainOverDimensions),
             ] {
                 let found = orthonormality(inputs.by_class(), norm, reduction);
                 near(format!("orthonormality_{name}_{over}"), &[scalar(found)]);

@@ -82,7 +82,8 @@ class Model(nn.Module):
         s = outputs["similarities"].view(len(labels), CLASSES, -1)[torch.arange(len(labels)), labels]
         s = s * (kl * s > 0)
         centred = bank - bank.mean(1, keepdim=True)
-        gram = centred @ centred.transpose(1, 2) - torch.eye(bank.shape[1], dtype=bank.dtype)
+        # Over latent dimensions, as the released code has it.
+        gram = centred.transpose(1, 2) @ centred - torch.eye(bank.shape[2], dtype=bank.dtype)
         return {"prediction": nn.functional.cross_entropy(outputs["logits"], labels),
                 "reconstruction": ((images - outputs["reconstruction"]) ** 2).mean(),
                 "kl": ((s * kl).sum(1) / s.sum(1)).mean(),

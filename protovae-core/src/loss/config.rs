@@ -13,10 +13,12 @@ pub enum Convention {
     /// Frobenius norm summed over classes.
     Paper,
     /// The released code, bug for bug: z is the mean, plain distance, means over pixels and latent dimensions, mixture
-    /// weights restricted to positive entries, plain Frobenius norm averaged over classes.
+    /// weights restricted to positive entries, plain Frobenius norm of the Gram matrix over latent dimensions, averaged over
+    /// classes.
     Reference2022,
-    /// The default, and the one that reaches the paper's accuracy: the released code's scales with the paper's own claim
-    /// that z is sampled, and a tenth of the weight for the KL term, which those scales make heavier than the paper does.
+    /// The default, and the one that reaches the paper's accuracy: the released code's scales with the paper's own claims
+    /// that z is sampled and that the Gram matrix is that of prototypes, and a tenth of the weight for the KL term, which
+    /// those scales make heavier than the paper does.
     #[default]
     SampledMean,
 }
@@ -69,6 +71,10 @@ pub enum FrobeniusNorm {
     Squared,
     /// `‖·‖_F`.
     Plain,
+    /// `‖·‖_F` of the Gram matrix over latent dimensions, `[L, L]`, in place of that over prototypes, `[M, M]`, as the
+    /// released code has it: `√(‖·‖²_F + L − M)`. Its minimum is `√(L − M + 1)`, and near it the gradient is as many times
+    /// weaker.
+    PlainOverDimensions,
 }
 
 /// The weight of each term in the loss (Eq. 2); 0 switches a term off in training.
@@ -233,7 +239,7 @@ impl LossConfig {
             reconstruction_reduction: Reduction::Mean,
             kl_reduction: Reduction::Mean,
             mixture_weights: MixtureWeights::Positive,
-            orthonormality_norm: FrobeniusNorm::Plain,
+            orthonormality_norm: FrobeniusNorm::PlainOverDimensions,
             orthonormality_reduction: Reduction::Mean,
             ..paper.clone()
         };
@@ -242,6 +248,7 @@ impl LossConfig {
             Convention::Reference2022 => reference,
             Convention::SampledMean => Self {
                 latent: Latent::Sampled,
+                orthonormality_norm: FrobeniusNorm::Plain,
                 weights: LossWeights {
                     kl: 0.1,
                     ..LossWeights::default()

@@ -8,7 +8,7 @@ use super::config::{FrobeniusNorm, Reduction};
 ///
 /// `prototypes` is `[K, M, L]`. With the squared norm and the sum over classes this is Eq. 6; it is at least K, because
 /// centred prototypes cannot be orthonormal: the nearest Gram matrix is `I − 11ᵀ/M`, at distance 1. It does not change when
-/// a class's prototypes are shifted, rotated or permuted together.
+/// a class's prototypes are shifted, rotated or permuted together. [`FrobeniusNorm`] has the variant of the released code.
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
@@ -23,7 +23,7 @@ pub fn orthonormality(
     norm: FrobeniusNorm,
     reduction: Reduction,
 ) -> Tensor<1> {
-    let [_, per_class, _] = prototypes.dims();
+    let [_, per_class, latent_dimensions] = prototypes.dims();
     let centred = prototypes.clone() - prototypes.mean_dim(1);
     let gram = centred.clone().matmul(centred.transpose());
     let identity = Tensor::<2>::eye(per_class, &gram.device()).unsqueeze_dim::<3>(0);
@@ -35,6 +35,10 @@ pub fn orthonormality(
     let norms = match norm {
         FrobeniusNorm::Squared => squares,
         FrobeniusNorm::Plain => squares.sqrt(),
+        // AᵀA and AAᵀ have the same norm and the same trace, so only the identity's size is another.
+        FrobeniusNorm::PlainOverDimensions => {
+            (squares + (latent_dimensions as f64 - per_class as f64)).sqrt()
+        }
     };
     match reduction {
         Reduction::Sum => norms.sum(),

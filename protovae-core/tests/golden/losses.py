@@ -35,7 +35,7 @@ DIFFERENTIATED = ["mean", "log_variance", "prototypes", "classifier", "reconstru
 # orthonormality term, sum or mean over classes.
 CONVENTIONS = {
     "paper": ("sampled", "squared", "sum", "sum", "all", "squared", "sum"),
-    "reference2022": ("mean", "euclidean", "mean", "mean", "positive", "frobenius", "mean"),
+    "reference2022": ("mean", "euclidean", "mean", "mean", "positive", "over-dimensions", "mean"),
     "sampled-mean": ("sampled", "euclidean", "mean", "mean", "positive", "frobenius", "mean"),
 }
 
@@ -109,7 +109,8 @@ class Case:
         for k in range(self.k):
             bank = self.prototypes[k * self.m:(k + 1) * self.m]  # [M, L]: the transpose of the formula's matrix
             centred = bank - bank.mean(dim=0)
-            square = ((centred @ centred.T - torch.eye(self.m, dtype=bank.dtype)) ** 2).sum()
+            gram = centred.T @ centred if norm == "over-dimensions" else centred @ centred.T
+            square = ((gram - torch.eye(len(gram), dtype=bank.dtype)) ** 2).sum()
             total = total + (square if norm == "squared" else torch.sqrt(square))
         return total if over == "sum" else total / self.k
 
@@ -152,7 +153,7 @@ def outputs(case):
     for over in ("sum", "mean"):
         out[f"kl_{over}"] = case.kl(over)
         out[f"reconstruction_{over}"] = case.reconstruction_loss(over)
-        for norm in ("squared", "frobenius"):
+        for norm in ("squared", "frobenius", "over-dimensions"):
             out[f"orthonormality_{norm}_{over}"] = case.orthonormality(norm, over)
     out["eq3"], out["eq5"] = case.eq3(), case.eq5()
     return {name: plain(value) for name, value in out.items()}

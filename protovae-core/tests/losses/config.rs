@@ -38,7 +38,7 @@ fn conventions_are_what_their_names_say() {
         reconstruction_reduction: Reduction::Mean,
         kl_reduction: Reduction::Mean,
         mixture_weights: MixtureWeights::Positive,
-        orthonormality_norm: FrobeniusNorm::Plain,
+        orthonormality_norm: FrobeniusNorm::PlainOverDimensions,
         orthonormality_reduction: Reduction::Mean,
         ..paper
     };
@@ -46,6 +46,7 @@ fn conventions_are_what_their_names_say() {
     let sampled = LossConfig {
         convention: Convention::SampledMean,
         latent: Latent::Sampled,
+        orthonormality_norm: FrobeniusNorm::Plain,
         weights: LossWeights {
             kl: 0.1,
             ..LossWeights::default()

@@ -10,7 +10,11 @@ use crate::common::{Inputs, labels, tensor, values};
 
 pub(super) const DISTANCES: [Distance; 2] = [Distance::Squared, Distance::Euclidean];
 pub(super) const REDUCTIONS: [Reduction; 2] = [Reduction::Sum, Reduction::Mean];
-pub(super) const NORMS: [FrobeniusNorm; 2] = [FrobeniusNorm::Squared, FrobeniusNorm::Plain];
+pub(super) const NORMS: [FrobeniusNorm; 3] = [
+    FrobeniusNorm::Squared,
+    FrobeniusNorm::Plain,
+    FrobeniusNorm::PlainOverDimensions,
+];
 pub(super) const WEIGHTS: [MixtureWeights; 2] = [MixtureWeights::All, MixtureWeights::Positive];
 pub(super) const CONVENTIONS: [Convention; 3] = [
     Convention::Paper,
