@@ -248,10 +248,11 @@ impl ExplainedImage {
             let mut cells = vec![PanelCell::new(shown, caption)];
             for (target, maps) in each.targets.iter().zip(each.maps(enlargement)?) {
                 let mut more = each.cells(target, maps, enlargement)?;
-                // The row is about the image, so each prototype's name stands below it.
-                if let (Some(cell), Some(_)) = (more.first_mut(), &target.prototype) {
-                    let name = each.name_of(target, class_names);
-                    cell.caption = format!("{name}, {}", cell.caption.replace("similarity ", "s "));
+                // The row is about the image, so the prototype's name stands below it, and the similarity below the map.
+                if let ([prototype, alone, ..], Some(_)) = (more.as_mut_slice(), &target.prototype)
+                {
+                    alone.caption = std::mem::take(&mut prototype.caption);
+                    prototype.caption = each.name_of(target, class_names);
                 }
                 cells.extend(more);
             }
