@@ -18,40 +18,93 @@ use super::vector::{Kernel, Vector, dispatch};
 /// for the first-level cache.
 const PIXELS: usize = 32;
 
+/// Values of the small side that a window holds, so that they stay in the second-level cache while the channels of the big side
+/// go by.
+const WINDOW: usize = 1 << 16;
+
 /// Products with a value of the big side from which on packing it is worth the copy.
 const PACKING: usize = 40;
 
 /// Into how many parts the batch is cut, whose sums are added in the end: fewer for many weights, because each part has
-/// sums of its own. It depends on the shapes alone, so that results do not depend on the number of threads.
-fn parts(weights: usize) -> usize {
-    match weights {
+/// sums of its own, unless it has many pixels. It depends on the shapes alone, so that results do not depend on the number of
+/// threads.
+fn parts(weights: usize, pixels: usize) -> usize {
+    let least = match weights {
         0..=0x4000 => TASKS,
         0x4001..=0x10000 => 4,
         _ => 1,
+    };
+    (pixels / 384).clamp(least, TASKS)
+}
+
+/// Pixels of one side that are looked at together: some rows, counted through all blocks, and some columns of them.
+#[derive(Clone, Copy, Debug)]
+struct Window {
+    first: [usize; 2],
+    size: [usize; 2],
+    /// Pixels in a row of the map.
+    width: usize,
+}
+
+impl Window {
+    /// The smallest with all pixels in these rows and columns, none if there are none.
+    fn around(pixels: impl Iterator<Item = [Range<usize>; 2]>, width: usize) -> Option<Self> {
+        let union = |a: Range<usize>, b: Range<usize>| a.start.min(b.start)..a.end.max(b.end);
+        let [rows, columns] = pixels.reduce(|[rows, columns], [more_rows, more_columns]| {
+            [union(rows, more_rows), union(columns, more_columns)]
+        })?;
+        Some(Self {
+            first: [rows.start, columns.start],
+            size: [rows.len(), columns.len()],
+            width,
+        })
+    }
+
+    fn pixels(&self) -> usize {
+        self.size[0] * self.size[1]
+    }
+
+    /// Place of a pixel among those of the window.
+    fn place(&self, row: usize, column: usize) -> usize {
+        (row - self.first[0]) * self.size[1] + column - self.first[1]
+    }
+
+    /// Place of a pixel among those of all blocks.
+    fn place_outside(&self, row: usize, column: usize) -> usize {
+        row * self.width + column
     }
 }
 
-/// For each tap the runs of pixels that it joins, over some rows of the small side, counted through all blocks; pixels are
-/// counted likewise.
-fn runs(geometry: &Geometry, rows: Range<usize>) -> Vec<Vec<Run>> {
-    let [height, width] = geometry.out;
-    let big_pixels = geometry.size[0] * geometry.size[1];
+/// Pixels in a row of the small side and those of the big one that a tap joins them with: row, first column, number, and row
+/// and first column on the other side.
+#[derive(Clone, Copy, Debug)]
+struct Joined {
+    small: [usize; 2],
+    big: [usize; 2],
+    length: usize,
+}
+
+/// For each tap what it joins over a window of the small side; rows are counted through all blocks on both sides.
+fn joined(geometry: &Geometry, window: &Window) -> Vec<Vec<Joined>> {
+    let height = geometry.out[0];
+    let columns = window.first[1]..window.first[1] + window.size[1];
+    let rows = window.first[0]..window.first[0] + window.size[0];
     (0..geometry.square())
         .map(|tap| {
             let inside = |column| geometry.joined(1, column, tap % geometry.kernel);
-            let first = (0..width).find(|&column| inside(column).is_some());
+            let first = columns.clone().find(|&column| inside(column).is_some());
             let Some((first, column)) = first.and_then(|first| Some((first, inside(first)?)))
             else {
                 return Vec::new();
             };
-            let columns = (first..width).take_while(|&column| inside(column).is_some());
-            let length = columns.count();
+            let seen = (first..columns.end).take_while(|&column| inside(column).is_some());
+            let length = seen.count();
             rows.clone()
                 .filter_map(|row| {
                     let big = geometry.joined(0, row % height, tap / geometry.kernel)?;
-                    Some(Run {
-                        small: row * width + first,
-                        big: row / height * big_pixels + big * geometry.size[1] + column,
+                    Some(Joined {
+                        small: [row, first],
+                        big: [row / height * geometry.size[0] + big, column],
                         length,
                     })
                 })
@@ -73,7 +126,7 @@ struct Part<'a> {
     sums: *mut f32,
 }
 
-/// Copies some pixels' channels tile by tile: `[tile][pixel][channel of the tile][image]`.
+/// Copies a window's pixels of some channels: `[pixel][channel][image]`.
 ///
 /// In the maps the pixels of one channel lie a power of two apart, and would share a few sets of the cache.
 ///
@@ -83,97 +136,147 @@ struct Part<'a> {
 unsafe fn pack<V: Vector>(
     layout: &Layout,
     values: &[f32],
-    pixels: Range<usize>,
-    tiles: impl Iterator<Item = (usize, usize)>,
-    packed: &mut Vec<f32>,
+    window: &Window,
+    (first, count): (usize, usize),
+    packed: &mut [f32],
 ) {
-    let length = pixels.len() * layout.pixel();
-    if packed.len() < length {
-        packed.resize(length, 0.0);
-    }
-    let mut to = 0;
-    for (first, count) in tiles {
-        for pixel in pixels.clone() {
-            let from = &values[pixel * layout.pixel() + first * layout.lanes..];
-            let (from, place) = (&from[..count * layout.lanes], &mut packed[to..]);
-            let place = &mut place[..from.len()];
-            for at in (0..from.len()).step_by(V::LANES) {
+    let width = count * layout.lanes;
+    let mut places = packed.chunks_exact_mut(width);
+    for row in window.first[0]..window.first[0] + window.size[0] {
+        let pixel = window.place_outside(row, window.first[1]);
+        for (pixel, place) in (pixel..pixel + window.size[1]).zip(&mut places) {
+            let from = &values[pixel * layout.pixel() + first * layout.lanes..][..width];
+            for at in (0..width).step_by(V::LANES) {
                 // SAFETY: both have the same length, whole vectors.
                 unsafe { V::load(from.as_ptr().add(at)).store(place.as_mut_ptr().add(at)) };
             }
-            to += from.len();
         }
     }
 }
 
-impl Kernel for Part<'_> {
-    type Output = ();
+/// The first `length` values of memory that is kept.
+fn grown(memory: &mut Vec<f32>, length: usize) -> &mut [f32] {
+    if memory.len() < length {
+        memory.resize(length, 0.0);
+    }
+    &mut memory[..length]
+}
+
+impl Part<'_> {
+    /// The windows of the small side, each as the ones that are multiplied at a time.
+    fn windows(&self) -> Vec<Vec<Window>> {
+        let width = self.geometry.out[1];
+        let lanes = self.layouts[0].lanes;
+        let rows = (PIXELS / width).max(1);
+        let mut windows = Vec::new();
+        for (first_column, columns) in tiles(width, PIXELS) {
+            let values = self.channels.len() * rows * columns * lanes;
+            let bundle = rows * (WINDOW / values).max(1);
+            for start in self.rows.clone().step_by(bundle) {
+                let end = (start + bundle).min(self.rows.end);
+                let pieces = (start..end).step_by(rows).map(|row| Window {
+                    first: [row, first_column],
+                    size: [rows.min(end - row), columns],
+                    width,
+                });
+                windows.push(pieces.collect());
+            }
+        }
+        windows
+    }
+
+    /// Adds the products of a window.
+    ///
+    /// # Safety
+    /// The processor must have the instruction set of `V`.
     #[inline(always)]
-    unsafe fn run<V: Vector>(self) {
+    unsafe fn add<V: Vector>(
+        &self,
+        pieces: &[Window],
+        packed_small: &mut Vec<f32>,
+        packed_big: &mut Vec<f32>,
+    ) {
         let geometry = self.geometry;
         let [small, big] = self.layouts;
         let (lanes, square) = (small.lanes, geometry.square());
-        let (mut packed_small, mut packed_big) = PACKED.take();
-        let most = (PIXELS / geometry.out[1]).max(1);
-        let mut at = self.rows.start;
-        while at < self.rows.end {
-            let rows = at..(at + most).min(self.rows.end);
-            at = rows.end;
-            let runs = runs(geometry, rows.clone());
-            let width = geometry.out[1];
-            let left = rows.start * width..rows.end * width;
-            let ends = runs.iter().flatten().map(|run| {
-                let last = run.big + (run.length - 1) * geometry.stride;
-                (run.big, last + 1)
-            });
-            let Some((first, end)) = ends.reduce(|a, b| (a.0.min(b.0), a.1.max(b.1))) else {
-                continue;
-            };
-            let right = first..end;
-            let channels = self.channels.clone();
-            let small_tiles = || {
-                tiles(channels.len(), PRODUCT_ROWS)
-                    .map(|(first, count)| (channels.start + first, count))
-            };
-            let big_tiles = || tiles(geometry.big, product_columns::<V>());
+        let found: Vec<_> = pieces.iter().map(|piece| joined(geometry, piece)).collect();
+        let flat = || found.iter().flatten().flatten();
+        let sides = |rows: usize, columns: Range<usize>| [rows..rows + 1, columns];
+        let on_small = flat().map(|join| {
+            let [row, column] = join.small;
+            sides(row, column..column + join.length)
+        });
+        let on_big = flat().map(|join| {
+            let [row, column] = join.big;
+            sides(
+                row,
+                column..column + (join.length - 1) * geometry.stride + 1,
+            )
+        });
+        let (Some(left), Some(right)) = (
+            Window::around(on_small, geometry.out[1]),
+            Window::around(on_big, geometry.size[1]),
+        ) else {
+            return;
+        };
+        // How often a packed value is used.
+        let pairs: usize = flat().map(|join| join.length).sum();
+        let packs = pairs * self.channels.len() >= PACKING * right.pixels();
+        let run = |join: &Joined| Run {
+            small: left.place(join.small[0], join.small[1]),
+            big: if packs {
+                right.place(join.big[0], join.big[1])
+            } else {
+                right.place_outside(join.big[0], join.big[1])
+            },
+            length: join.length,
+        };
+        let runs: Vec<Vec<Vec<Run>>> = found
+            .iter()
+            .map(|taps| {
+                let taps = taps.iter();
+                taps.map(|joins| joins.iter().map(run).collect()).collect()
+            })
+            .collect();
+        let small_tiles = || {
+            tiles(self.channels.len(), PRODUCT_ROWS)
+                .map(|(first, count)| (self.channels.start + first, count))
+        };
+        let packed_small = grown(packed_small, left.pixels() * self.channels.len() * lanes);
+        let place = |row: usize| (row - self.channels.start) * left.pixels() * lanes;
+        for (row, count) in small_tiles() {
+            let to = &mut packed_small[place(row)..][..left.pixels() * count * lanes];
             // SAFETY: the caller checked for the instruction set.
-            unsafe {
-                let pixels = left.clone();
-                pack::<V>(small, self.small, pixels, small_tiles(), &mut packed_small);
-            }
-            // How often a packed value is used.
-            let pairs: usize = runs.iter().flatten().map(|run| run.length).sum();
-            let packs = pairs * channels.len() >= PACKING * right.len();
-            if packs {
+            unsafe { pack::<V>(small, self.small, &left, (row, count), to) };
+        }
+        for (column, columns) in tiles(geometry.big, product_columns::<V>()) {
+            let on_big = if packs {
+                let to = grown(packed_big, right.pixels() * columns * lanes);
                 // SAFETY: as above.
-                unsafe {
-                    pack::<V>(big, self.big, right.clone(), big_tiles(), &mut packed_big);
+                unsafe { pack::<V>(big, self.big, &right, (column, columns), to) };
+                Operand {
+                    values: to,
+                    pixel: columns * lanes,
+                    step: geometry.stride * columns * lanes,
                 }
-            }
-            for (row, count) in small_tiles() {
-                let on_small = Operand {
-                    values: &packed_small[(row - channels.start) * left.len() * lanes..],
-                    first: left.start,
-                    pixel: count * lanes,
-                    step: count * lanes,
-                };
-                for (column, columns) in big_tiles() {
-                    let on_big = if packs {
-                        Operand {
-                            values: &packed_big[column * right.len() * lanes..],
-                            first: right.start,
-                            pixel: columns * lanes,
-                            step: geometry.stride * columns * lanes,
-                        }
-                    } else {
-                        Operand {
-                            values: &self.big[column * lanes..],
-                            first: 0,
-                            pixel: big.pixel(),
-                            step: geometry.stride * big.pixel(),
-                        }
+            } else {
+                Operand {
+                    values: &self.big[column * lanes..],
+                    pixel: big.pixel(),
+                    step: geometry.stride * big.pixel(),
+                }
+            };
+            for runs in &runs {
+                for (row, count) in small_tiles() {
+                    let on_small = Operand {
+                        values: &packed_small[place(row)..],
+                        pixel: count * lanes,
+                        step: count * lanes,
                     };
                     for (tap, runs) in runs.iter().enumerate() {
+                        if runs.is_empty() {
+                            continue;
+                        }
                         // SAFETY: the packed values hold the channels of the tiles at all pixels of the runs; the products
                         // lie in the sums, of which this part alone writes those of its channels.
                         unsafe {
@@ -188,6 +291,18 @@ impl Kernel for Part<'_> {
                     }
                 }
             }
+        }
+    }
+}
+
+impl Kernel for Part<'_> {
+    type Output = ();
+    #[inline(always)]
+    unsafe fn run<V: Vector>(self) {
+        let (mut packed_small, mut packed_big) = PACKED.take();
+        for pieces in self.windows() {
+            // SAFETY: the caller checked for the instruction set.
+            unsafe { self.add::<V>(&pieces, &mut packed_small, &mut packed_big) };
         }
         PACKED.set((packed_small, packed_big));
     }
@@ -212,7 +327,8 @@ pub fn weight_gradient(
     assert!(small_layout.channels == geometry.small && big_layout.channels == geometry.big);
     let weights = geometry.small * geometry.big * geometry.square();
     let units = small_layout.blocks() * geometry.out[0];
-    let parts = parts(weights).min(units);
+    let pixels = units * geometry.out[1];
+    let parts = parts(weights, pixels).min(units);
     let slices = TASKS
         .div_ceil(parts)
         .min(geometry.small.div_ceil(PRODUCT_ROWS));

@@ -8,8 +8,6 @@
 //! If the batch does not fill its last block, the lanes beyond it hold zeros in the input and anything later. Nothing
 //! mixes lanes but sums over the batch: those leave them out ([`Layout::filled`]), and gradients are zero in them.
 
-use std::mem::MaybeUninit;
-
 use rayon::prelude::*;
 
 use super::buffer::Shared;
@@ -143,21 +141,22 @@ pub unsafe fn into_blocks(layout: &Layout, images: &[f32], to: Shared) {
     layout.each_group(|block, rows| {
         let filled = layout.filled(block);
         let images = &images[block * lanes * layout.image()..][..filled * layout.image()];
-        // Pixel after pixel, so that each image is read, or written, as a stream.
         for channel in 0..channels {
-            for pixel in rows.start * width..rows.end * width {
-                let at = block * layout.block() + pixel * layout.pixel() + channel * lanes;
-                // SAFETY: the group's own values, within the layout.
-                let out = unsafe {
-                    std::slice::from_raw_parts_mut(to.at(at).cast::<MaybeUninit<f32>>(), lanes)
-                };
-                let from = images[channel * pixels + pixel..]
-                    .iter()
-                    .step_by(layout.image());
-                for (out, &value) in out.iter_mut().zip(from) {
-                    out.write(value);
+            for pixels_here in runs_of(rows.start * width..rows.end * width) {
+                let at = block * layout.block() + channel * lanes;
+                for (lane, image) in images.chunks_exact(layout.image()).enumerate() {
+                    let from = &image[channel * pixels..][pixels_here.clone()];
+                    for (pixel, &value) in pixels_here.clone().zip(from) {
+                        // SAFETY: the group's own values, within the layout.
+                        unsafe { to.at(at + pixel * layout.pixel() + lane).write(value) };
+                    }
                 }
-                out[filled..].fill(MaybeUninit::new(0.0));
+                for pixel in pixels_here {
+                    for lane in filled..lanes {
+                        // SAFETY: as above.
+                        unsafe { to.at(at + pixel * layout.pixel() + lane).write(0.0) };
+                    }
+                }
             }
         }
     });
@@ -175,16 +174,27 @@ pub unsafe fn into_images(layout: &Layout, blocks: &[f32], to: Shared) {
         let from = &blocks[block * layout.block()..][..layout.block()];
         let filled = layout.filled(block);
         for channel in 0..channels {
-            for pixel in rows.start * width..rows.end * width {
-                let values = &from[pixel * layout.pixel() + channel * lanes..][..filled];
-                let first = block * lanes * layout.image() + channel * pixels + pixel;
-                for (lane, &value) in values.iter().enumerate() {
-                    // SAFETY: this image's rows of this group, within the images.
-                    unsafe { *to.at(first + lane * layout.image()) = value };
+            for pixels_here in runs_of(rows.start * width..rows.end * width) {
+                for lane in 0..filled {
+                    let first = (block * lanes + lane) * layout.image() + channel * pixels;
+                    for pixel in pixels_here.clone() {
+                        let value = from[pixel * layout.pixel() + channel * lanes + lane];
+                        // SAFETY: this image's rows of this group, within the images.
+                        unsafe { to.at(first + pixel).write(value) };
+                    }
                 }
             }
         }
     });
+}
+
+/// Pixels in runs of a cache line: images lie a multiple of a page apart, so that their lines share few sets of the cache, and
+/// each is to be used up before the next one comes.
+fn runs_of(pixels: std::ops::Range<usize>) -> impl Iterator<Item = std::ops::Range<usize>> {
+    let end = pixels.end;
+    pixels
+        .step_by(16)
+        .map(move |start| start..(start + 16).min(end))
 }
 
 /// Maps of one pixel and `C·P` channels into maps of `P` pixels and `C` channels (`forth`), in the order in which images

@@ -144,10 +144,8 @@ pub struct Run {
 /// Where the values of one side of a product lie.
 #[derive(Clone, Copy, Debug)]
 pub struct Operand<'a> {
-    /// The tile's channels, from pixel `first` on.
+    /// The tile's channels.
     pub values: &'a [f32],
-    /// The first pixel.
-    pub first: usize,
     /// Values of a pixel.
     pub pixel: usize,
     /// Values from a pixel of a run to its next.
@@ -182,11 +180,8 @@ unsafe fn product_tile<V: Vector, const M: usize, const N: usize, const L: usize
     unsafe {
         let mut sums = [[V::splat(0.0); N]; M];
         for run in runs {
-            let mut left = small
-                .values
-                .as_ptr()
-                .add((run.small - small.first) * small.pixel);
-            let mut right = big.values.as_ptr().add((run.big - big.first) * big.pixel);
+            let mut left = small.values.as_ptr().add(run.small * small.pixel);
+            let mut right = big.values.as_ptr().add(run.big * big.pixel);
             for _ in 0..run.length {
                 for at in 0..L {
                     let mut values = [V::splat(0.0); N];
