@@ -38,7 +38,7 @@ fn step(criterion: &mut Criterion, preset: &presets::Preset) -> protovae_cli::Re
         .model
         .build(&spec, &mut Initializer::new(0, &device))?;
     let (plain, batches) = (model.valid(), [batch(&device)?, batch(&Device::flex())?]);
-    let mut learner = Some(Learner::new(model, &config.training));
+    let mut learner = Some(Learner::new(model, &config.training)?);
     let mut group = criterion.benchmark_group(&preset.name);
     group.throughput(Throughput::Elements(batch_size as u64));
     group.bench_function("train", |bencher| {

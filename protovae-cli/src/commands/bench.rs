@@ -86,12 +86,15 @@ struct Rate {
     best: f64,
     /// Floating-point operations an image, as far as the kernels count them.
     operations: f64,
+    /// Seconds an image of all threads together, where the system says.
+    processor_seconds: Option<f64>,
 }
 
 impl Rate {
     /// Of `count` images a call of `work`.
     fn measure(count: usize, steps: usize, mut work: impl FnMut()) -> Self {
         let before = operations();
+        let computed = processor_seconds();
         let mut seconds: Vec<f64> = (0..steps)
             .map(|_| {
                 let begun = Instant::now();
@@ -99,12 +102,15 @@ impl Rate {
                 begun.elapsed().as_secs_f64()
             })
             .collect();
+        let images = (steps * count) as f64;
+        let processor_seconds = processor_seconds().zip(computed);
         seconds.sort_by(f64::total_cmp);
         let at = |index: usize| seconds.get(index).copied().unwrap_or(f64::NAN);
         Self {
             median: count as f64 / at(steps / 2),
             best: count as f64 / at(0),
-            operations: (operations() - before) as f64 / (steps * count) as f64,
+            operations: (operations() - before) as f64 / images,
+            processor_seconds: processor_seconds.map(|(ended, begun)| (ended - begun) / images),
         }
     }
 
@@ -133,6 +139,8 @@ impl Found {
             "train_images_per_second_best": self.train.best,
             "evaluation_images_per_second": self.evaluation.median,
             "evaluation_images_per_second_best": self.evaluation.best,
+            "train_processor_seconds_per_image": self.train.processor_seconds,
+            "evaluation_processor_seconds_per_image": self.evaluation.processor_seconds,
             "train_operations_per_image": self.train.operations,
             "evaluation_operations_per_image": self.evaluation.operations,
             "train_share_of_peak": self.train.share(peak),
@@ -188,7 +196,7 @@ fn measure(prepared: Prepared, arguments: &BenchArgs, device: &Device) -> Result
     };
 
     let on_device = batch(&autodiff)?;
-    let mut learner = Some(Learner::new(model, &config.training));
+    let mut learner = Some(Learner::new(model, &config.training)?);
     let mut step = || {
         learner = learner.take().map(|learner| learner.step(&on_device));
         wait(&autodiff);
@@ -304,6 +312,17 @@ fn matrix_product_rate(device: &Device) -> f64 {
     product();
     let rate = Rate::measure(1, 25, product);
     2.0 * (LIMIT_SIZE as f64).powi(3) * rate.best
+}
+
+/// Seconds that this process's threads have computed so far, where the system says (Linux): on a busy machine they tell more
+/// than the time that went by.
+fn processor_seconds() -> Option<f64> {
+    let threads = std::fs::read_dir("/proc/self/task").ok()?;
+    let nanoseconds = threads.flatten().filter_map(|thread| {
+        let text = std::fs::read_to_string(thread.path().join("schedstat")).ok()?;
+        text.split(' ').next()?.parse::<f64>().ok()
+    });
+    Some(nanoseconds.sum::<f64>() / 1e9)
 }
 
 /// Forgets the highest memory use so far, where the system can (Linux).

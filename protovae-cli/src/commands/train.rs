@@ -46,6 +46,7 @@ pub fn run(arguments: &TrainArgs, voice: Voice) -> Result<()> {
     let mut init = Initializer::new(config.seed, &device);
     device.seed(config.seed); // For plugins that use burn's own initialisers.
     let model = config.model.build(&spec, &mut init)?;
+    config.training.check_names(&model)?;
     let (model, loaded) = start(model, &mut config, &place)?;
 
     let temporary = Temporary::new(&place);

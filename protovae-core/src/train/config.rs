@@ -1,8 +1,12 @@
 //! Settings of the trainer.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
+use super::rates::learning_rates;
 use crate::error::{Error, Result};
+use crate::model::BoxModel;
 
 /// How a model is trained. The defaults are the paper's (Table 2, MNIST).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -14,6 +18,11 @@ pub struct TrainingConfig {
     pub batch_size: usize,
     /// Adam's rate, constant; default 0.001.
     pub learning_rate: f64,
+    /// Rates of their own for parameters whose names, as the model file has them, begin so: `{"encoder": 1e-4, "encoder.tail":
+    /// 1e-3}` trains a pretrained encoder slowly, and not its fully connected tail. Names are compared part by part; of several
+    /// beginnings the longest holds. A rate of 0 keeps parameters as they are. Default none.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub learning_rates: BTreeMap<String, f64>,
     /// Adam's first decay; default 0.9.
     pub beta_1: f64,
     /// Adam's second decay; default 0.999.
@@ -39,6 +48,7 @@ impl Default for TrainingConfig {
             epochs: 10,
             batch_size: 128,
             learning_rate: 1e-3,
+            learning_rates: BTreeMap::new(),
             beta_1: 0.9,
             beta_2: 0.999,
             adam_epsilon: 1e-8,
@@ -83,11 +93,25 @@ impl TrainingConfig {
                 return fail(name, format!("must be a positive number, not {value}"));
             }
         }
+        for (name, rate) in &self.learning_rates {
+            if !(rate.is_finite() && *rate >= 0.0) {
+                let reason = format!("must be 0 or a positive number, not {rate}");
+                return fail(&format!("learning_rates.{name}"), reason);
+            }
+        }
         for (name, value) in [("beta_1", self.beta_1), ("beta_2", self.beta_2)] {
             if !(0.0..1.0).contains(&value) {
                 return fail(name, format!("must be at least 0 and below 1, not {value}"));
             }
         }
         Ok(())
+    }
+
+    /// Checks that `learning_rates` name parameters of this model.
+    ///
+    /// # Errors
+    /// [`Error::Config`] naming the first that do not, and what the model has.
+    pub fn check_names(&self, model: &BoxModel) -> Result<()> {
+        learning_rates(model, self).map(drop)
     }
 }

@@ -1,12 +1,15 @@
 //! A model and its optimizer, moved by batches.
 
+use burn::optim::lr_scheduler::module_lr_scheduler::ModuleLearningRate;
 use burn::optim::{GradientsParams, ModuleOptimizer};
 use burn::tensor::Tensor;
 
 use super::adam::Adam;
 use super::metrics::DeviceFigures;
+use super::rates::learning_rates;
 use super::{Batch, TrainingConfig};
 use crate::device::on_workers;
+use crate::error::Result;
 use crate::model::{BoxModel, Mode, StepOutput};
 
 /// A model and its optimizer: what a training step changes.
@@ -16,22 +19,26 @@ use crate::model::{BoxModel, Mode, StepOutput};
 pub struct Learner {
     model: BoxModel,
     optimizer: ModuleOptimizer,
-    learning_rate: f64,
+    rates: ModuleLearningRate,
 }
 
 impl Learner {
     /// A model, on an autodiff device, with a fresh optimizer.
-    pub fn new(model: BoxModel, config: &TrainingConfig) -> Self {
+    ///
+    /// # Errors
+    /// [`Error::Config`](crate::Error::Config) if `learning_rates` name parameters that the model has not.
+    pub fn new(model: BoxModel, config: &TrainingConfig) -> Result<Self> {
+        let rates = learning_rates(&model, config)?;
         let optimizer = ModuleOptimizer::from(Adam {
             beta_1: config.beta_1 as f32,
             beta_2: config.beta_2 as f32,
             epsilon: config.adam_epsilon as f32,
         });
-        Self {
+        Ok(Self {
             model,
             optimizer,
-            learning_rate: config.learning_rate,
-        }
+            rates,
+        })
     }
 
     /// The model as it stands.
@@ -44,15 +51,15 @@ impl Learner {
     }
 
     /// Replaces model and optimizer by what `change` makes of them.
-    pub(crate) fn try_map<E>(
+    pub(crate) fn try_map(
         self,
-        change: impl FnOnce(BoxModel, ModuleOptimizer) -> Result<(BoxModel, ModuleOptimizer), E>,
-    ) -> Result<Self, E> {
+        change: impl FnOnce(BoxModel, ModuleOptimizer) -> Result<(BoxModel, ModuleOptimizer)>,
+    ) -> Result<Self> {
         let (model, optimizer) = change(self.model, self.optimizer)?;
         Ok(Self {
             model,
             optimizer,
-            learning_rate: self.learning_rate,
+            rates: self.rates,
         })
     }
 
@@ -87,7 +94,7 @@ impl Learner {
         let Self {
             model,
             mut optimizer,
-            learning_rate,
+            rates,
         } = self;
         let output = model.losses(batch, Mode::Training);
         let total = output.total();
@@ -95,11 +102,11 @@ impl Learner {
         drop(output);
         let gradients = GradientsParams::from_grads(total.backward(), &model);
         drop(total);
-        let model = optimizer.step(learning_rate, model, gradients);
+        let model = optimizer.step(rates.clone(), model, gradients);
         let learner = Self {
             model,
             optimizer,
-            learning_rate,
+            rates,
         };
         (learner, seen)
     }

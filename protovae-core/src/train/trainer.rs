@@ -137,7 +137,7 @@ impl Trainer<'_> {
             data_digest: self.data_digest.to_string(),
             ..TrainingState::default()
         };
-        let learner = Learner::new(model, self.config);
+        let learner = Learner::new(model, self.config)?;
         let (state, learner) = match &checkpoint {
             Some(path) => checkpoint::load(path, learner)?,
             None => (fresh.clone(), learner),

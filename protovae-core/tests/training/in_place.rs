@@ -41,7 +41,7 @@ fn places(model: &BoxModel) -> Places {
 #[test]
 fn a_step_changes_the_weights_in_place() {
     let device = Device::flex().autodiff();
-    let mut learner = Learner::new(fresh(&*recipe()), &settings(1));
+    let mut learner = Learner::new(fresh(&*recipe()), &settings(1)).unwrap();
     for number in 0..3 {
         let before = places(learner.model());
         let batch = Batch::new(batch(6, number), IMAGE, CLASSES, SEED, 0, &device).unwrap();
