@@ -1,4 +1,4 @@
-//! The paper's small networks (Figure 1), one a data set.
+//! The paper's networks, one a data set: the small ones of Figure 1, and the one for faces (S6.10).
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,7 +7,7 @@ use protovae_core::ImageShape;
 use protovae_core::plugin::{DecoderConfig, EncoderConfig};
 
 use crate::decoders::{DecoderStageConfig, UpsamplingDecoderConfig};
-use crate::encoders::{PooledEncoderConfig, StridedEncoderConfig};
+use crate::encoders::{PooledEncoderConfig, ResNet18Config, StridedEncoderConfig};
 
 /// A data set of the paper, and with it the networks that go with it.
 ///
@@ -31,16 +31,28 @@ pub enum Network {
     Cifar10,
     /// House numbers, 3×32×32; the decoder is that of CIFAR-10.
     Svhn,
+    /// Faces, female or male, 3×224×224: ResNet-18, and CIFAR-10's decoder extended to 224×224 (S6.10).
+    Celeba,
 }
 
 impl Network {
-    /// All of them, in the order of the paper's tables.
-    pub const ALL: [Self; 5] = [
+    /// Those of Figure 1, with small encoders, in the order of the paper's tables.
+    pub const SMALL: [Self; 5] = [
         Self::Mnist,
         Self::FashionMnist,
         Self::QuickDraw,
         Self::Cifar10,
         Self::Svhn,
+    ];
+
+    /// All of them.
+    pub const ALL: [Self; 6] = [
+        Self::Mnist,
+        Self::FashionMnist,
+        Self::QuickDraw,
+        Self::Cifar10,
+        Self::Svhn,
+        Self::Celeba,
     ];
 
     /// The name of the data set, as presets have it.
@@ -51,6 +63,7 @@ impl Network {
             Self::QuickDraw => "quickdraw",
             Self::Cifar10 => "cifar-10",
             Self::Svhn => "svhn",
+            Self::Celeba => "celeba",
         }
     }
 
@@ -59,22 +72,32 @@ impl Network {
         match self {
             Self::Mnist | Self::FashionMnist | Self::QuickDraw => ImageShape::new(1, 28, 28),
             Self::Cifar10 | Self::Svhn => ImageShape::new(3, 32, 32),
+            Self::Celeba => ImageShape::new(3, 224, 224),
         }
     }
 
-    /// `L`.
+    /// Classes of the data set.
+    pub const fn classes(self) -> usize {
+        match self {
+            Self::Celeba => 2,
+            _ => 10,
+        }
+    }
+
+    /// `L`. The paper does not say it for faces; theirs is that of the other images in colour.
     pub const fn latent_dimensions(self) -> usize {
         match self {
             Self::Mnist | Self::FashionMnist => 256,
-            Self::QuickDraw | Self::Cifar10 | Self::Svhn => 512,
+            Self::QuickDraw | Self::Cifar10 | Self::Svhn | Self::Celeba => 512,
         }
     }
 
-    /// `M`; all these data sets have ten classes.
+    /// `M`.
     pub const fn prototypes_per_class(self) -> usize {
         match self {
             Self::Mnist | Self::Svhn => 5,
             Self::FashionMnist | Self::QuickDraw | Self::Cifar10 => 10,
+            Self::Celeba => 20,
         }
     }
 
@@ -84,6 +107,7 @@ impl Network {
             Self::Mnist | Self::FashionMnist => vec![32, 64],
             Self::QuickDraw => vec![32, 64, 128],
             Self::Cifar10 | Self::Svhn => vec![32, 64, 128, 256],
+            Self::Celeba => return Box::new(ResNet18Config::default()),
         };
         match self {
             Self::Svhn => Box::new(StridedEncoderConfig { widths }),
@@ -121,6 +145,22 @@ impl Network {
                     transpose(128),
                     conv(64),
                     transpose(64),
+                    conv(32),
+                    transpose(32),
+                    conv(32),
+                    transpose(32),
+                ],
+            },
+            // 7 → 14 → 28 → 56 → 112 → 224: CIFAR-10's, with one doubling more at its end.
+            Self::Celeba => UpsamplingDecoderConfig {
+                start: [256, 7, 7],
+                stages: vec![
+                    conv(128),
+                    transpose(128),
+                    conv(64),
+                    transpose(64),
+                    conv(32),
+                    transpose(32),
                     conv(32),
                     transpose(32),
                     conv(32),

@@ -61,6 +61,8 @@ fn parameters_are_as_many_as_in_the_paper() {
         (Network::QuickDraw, 2_323_392, 794_017),
         (Network::Cifar10, 2_488_576, 1_286_499),
         (Network::Svhn, 3_882_656, 1_286_499),
+        // torchvision's 11,176,512 in front of the tail; by hand from Figure 1's layers.
+        (Network::Celeba, 12_751_424, 7_245_091),
     ];
     for (network, in_encoder, in_decoder) in counts {
         assert_eq!(trainable(&encoder(network, 0)), in_encoder, "{network}");
@@ -132,7 +134,7 @@ fn evaluation_has_the_right_shapes_and_ignores_the_batch() {
 #[test]
 fn replayed_layers_give_what_encode_gives() {
     let device = Device::flex();
-    for network in Network::ALL {
+    for network in Network::SMALL {
         let encoder = encoder(network, 2);
         // Statistics of their own, or the affine layers would be nearly the identity.
         encoder.encode(images(network, 4, &device.clone().autodiff()));
@@ -231,7 +233,7 @@ fn a_copy_in_evaluation_is_not_changed_by_training() {
 
 #[test]
 fn a_seed_gives_the_same_weights() {
-    for network in Network::ALL {
+    for network in Network::SMALL {
         assert_eq!(values(&encoder(network, 9)), values(&encoder(network, 9)));
         assert_eq!(values(&decoder(network, 9)), values(&decoder(network, 9)));
     }
@@ -249,7 +251,7 @@ fn within(values: &[f32], bound: f32) -> bool {
 
 #[test]
 fn weights_start_as_in_the_released_code() {
-    for network in Network::ALL {
+    for network in Network::SMALL {
         for (path, values) in values(&encoder(network, 12)) {
             match path.rsplit('.').next().unwrap() {
                 "weight" => assert!(within(&values, 0.08), "{path}"),

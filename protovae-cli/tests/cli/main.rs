@@ -14,6 +14,7 @@ mod judge;
 mod measure;
 mod plugin;
 mod report;
+mod resnet;
 mod resume;
 mod support;
 mod third_party_encoder;
