@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use protovae_backbones::kernels::release_memory;
 use protovae_core::model::{BoxModel, trainable_values};
 use protovae_core::random::Initializer;
 use protovae_core::train::{
@@ -101,6 +102,8 @@ pub fn run(arguments: &TrainArgs, voice: Voice) -> Result<()> {
     card.epochs = last.epoch;
     card.initial_weights = config.initial_weights.as_ref().map(InitialWeights::origin);
     save_model(&directory.model(), &trained.model, &card)?;
+    // What the steps used is not to stand beside what the pictures need.
+    release_memory();
     let pictures = draw(&trained.model, &data, &directory)?;
     let table = tables::latent_table(
         &trained.model,
