@@ -10,8 +10,11 @@ use protovae_explain::views::{LatentTable, StrangenessDetector};
 
 use crate::error::{CliError, Result};
 
-/// Images that go through a model at once.
+/// Images that go through a model at once, if they are small.
 const BATCH: usize = 256;
+
+/// Values of the images that go through at once, if there are more than one: as many as 32 images of 224×224 in colour have.
+const VALUES: usize = 32 * 3 * 224 * 224;
 
 /// The images of a data set at these rows, in batches `[n, C, H, W]` with their labels.
 pub fn batches<'a>(
@@ -19,7 +22,8 @@ pub fn batches<'a>(
     rows: &'a [usize],
     device: &'a Device,
 ) -> impl Iterator<Item = Result<(Tensor<4>, Vec<usize>)>> + 'a {
-    rows.chunks(BATCH).map(|rows| images(dataset, rows, device))
+    let most = (VALUES / dataset.shape().pixels().max(1)).clamp(1, BATCH);
+    rows.chunks(most).map(|rows| images(dataset, rows, device))
 }
 
 /// The images of a data set at these rows, and their labels.
