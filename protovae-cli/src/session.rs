@@ -5,15 +5,21 @@ use std::sync::Arc;
 
 use burn::tensor::Device;
 use protovae_core::ImageShape;
+use protovae_core::device::{Backend, DeviceChoice};
 use protovae_core::model::ModelSpec;
 use protovae_data::{DataSearch, DataSplits, Dataset, Loader, LoaderConfig, Order};
 
 use crate::args::DeviceArgs;
 use crate::config::RunConfig;
 use crate::error::{CliError, Result};
+use crate::output::Voice;
 
-/// Resolves the device and sets the number of threads, once, before the first tensor.
-pub fn device(arguments: &DeviceArgs) -> Result<Device> {
+/// The environment variable from which burn takes its default device.
+#[cfg(unix)]
+const DEFAULT_DEVICE: &str = "BURN_DEVICE";
+
+/// Resolves the device and sets the number of threads, once, before the first tensor. Says what `auto` took.
+pub fn device(arguments: &DeviceArgs, voice: Voice) -> Result<Device> {
     if let Some(threads) = arguments.threads {
         if threads == 0 || threads > 1024 {
             return Err(CliError::Usage(format!(
@@ -25,35 +31,49 @@ pub fn device(arguments: &DeviceArgs) -> Result<Device> {
             .num_threads(threads)
             .build_global();
     }
-    let device = arguments.device.resolve()?;
-    align_default_device(arguments)?;
+    let name = arguments.device.name();
+    let device = name.resolve()?;
+    align_default_device(name.backend())?;
+    if arguments.device == DeviceChoice::Auto {
+        voice.note(format!("device {name}, the fastest found"));
+    }
     Ok(device)
 }
 
-/// Makes burn's own default device the chosen one.
+/// Makes burn's own default device one of this backend.
 ///
 /// Loading an optimizer's state passes through burn's default device, which with an accelerator compiled in is that
 /// accelerator, present or not. The variable that decides it cannot be set in a running multi-threaded program without
 /// `unsafe`, so the program starts itself anew with it.
-#[cfg(all(unix, any(feature = "cuda", feature = "libtorch", feature = "wgpu")))]
-fn align_default_device(arguments: &DeviceArgs) -> Result<()> {
+#[cfg(unix)]
+fn align_default_device(backend: Backend) -> Result<()> {
     use std::os::unix::process::CommandExt;
-    let wanted = arguments.device.burn_name();
-    if std::env::var_os("BURN_DEVICE").is_some_and(|value| value == wanted) {
+    let wanted = backend.burn_name();
+    let right = match std::env::var_os(DEFAULT_DEVICE) {
+        Some(value) => value == wanted,
+        // A build with the CPU backend alone has but one default.
+        None => {
+            Backend::ALL
+                .into_iter()
+                .filter(|backend| backend.is_compiled())
+                .count()
+                == 1
+        }
+    };
+    if right {
         return Ok(());
     }
     let program = std::env::current_exe()?;
     let error = std::process::Command::new(program)
         .args(std::env::args_os().skip(1))
-        .env("BURN_DEVICE", wanted)
+        .env(DEFAULT_DEVICE, wanted)
         .exec();
     Err(CliError::Output(error))
 }
 
-/// A build with the CPU backend alone has but one default device.
-#[cfg(not(all(unix, any(feature = "cuda", feature = "libtorch", feature = "wgpu"))))]
+#[cfg(not(unix))]
 #[allow(clippy::unnecessary_wraps)]
-fn align_default_device(_arguments: &DeviceArgs) -> Result<()> {
+fn align_default_device(_backend: Backend) -> Result<()> {
     Ok(())
 }
 
