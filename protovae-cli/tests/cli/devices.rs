@@ -183,32 +183,41 @@ mod libtorch {
         steps.map(values).collect()
     }
 
-    fn assert_close(ours: f64, theirs: f64, what: &str) {
+    fn assert_close(ours: f64, theirs: f64, relative: f64, what: &str) {
         let scale = ours.abs().max(theirs.abs()).max(1e-3);
         assert!(
-            (ours - theirs).abs() <= 1e-3 * scale,
+            (ours - theirs).abs() <= relative * scale,
             "{what}: {ours} on the CPU, {theirs} on libtorch"
         );
     }
 
-    /// Twenty steps of the preset that `train` takes by itself, and the evaluation after them.
+    /// Twenty steps of the preset that `train` takes by itself.
+    ///
+    /// At that preset's learning rate rounding grows a hundredfold in a few steps, as between two sets of vector
+    /// instructions of one processor; at a hundredth of it the loss still falls by ten times what is tolerated.
     #[test]
     fn training_agrees_with_the_cpu() {
         let place = Place::new();
         let preset = "train --set data.test_limit=200 --set training.max_batches=20 --set training.log_every=1 --epochs 1 -q";
-        for device in ["cpu", "libtorch"] {
-            run(
-                &place,
-                &format!("{preset} --out {device} --device {device}"),
-            )
-            .ok();
-        }
-        let (ours, theirs) = (losses(&place, "cpu"), losses(&place, "libtorch"));
-        assert_eq!(ours.len(), 20);
-        assert_eq!(theirs.len(), 20);
-        for (step, (ours, theirs)) in ours.iter().zip(&theirs).enumerate() {
-            for ((name, ours), (_, theirs)) in ours.iter().zip(theirs) {
-                assert_close(*ours, *theirs, &format!("{name} of step {}", step + 1));
+        for rate in ["1e-5", "1e-3"] {
+            for device in ["cpu", "libtorch"] {
+                let out = format!("--set training.learning_rate={rate} --out {device}-{rate}");
+                run(&place, &format!("{preset} {out} --device {device}")).ok();
+            }
+            let ours = losses(&place, &format!("cpu-{rate}"));
+            let theirs = losses(&place, &format!("libtorch-{rate}"));
+            assert_eq!((ours.len(), theirs.len()), (20, 20));
+            let total = |step: &[(String, f64)]| step.last().unwrap().1;
+            let (first, last) = (total(&ours[0]), total(&ours[19]));
+            assert!(first - last > 1e-2 * last, "from {first} to {last}");
+            // At the preset's own rate, before rounding has grown: values and gradients of the first step.
+            let compared = if rate == "1e-3" { 2 } else { 20 };
+            for (step, (ours, theirs)) in ours.iter().zip(&theirs).enumerate().take(compared) {
+                let step = step + 1;
+                assert_close(total(ours), total(theirs), 1e-3, &format!("step {step}"));
+                for ((name, ours), (_, theirs)) in ours.iter().zip(theirs) {
+                    assert_close(*ours, *theirs, 5e-3, &format!("{name} of step {step}"));
+                }
             }
         }
     }
@@ -231,7 +240,7 @@ mod libtorch {
             assert_eq!(moved.len(), stayed.len());
             let (moved, stayed) = (moved.last().unwrap(), stayed.last().unwrap());
             for ((name, ours), (_, theirs)) in stayed.iter().zip(moved) {
-                assert_close(*ours, *theirs, name);
+                assert_close(*ours, *theirs, 1e-2, name);
             }
         }
     }
@@ -253,16 +262,18 @@ mod libtorch {
         .ok();
         let accuracy = |device: &str, model: &str| {
             let ran = run(&place, &format!("eval {model} --json --device {device}")).ok();
-            ran.object()["test"]["accuracy"].as_f64().unwrap()
+            ran.object()["accuracy"].as_f64().unwrap()
         };
         assert_close(
             accuracy("cpu", "run"),
             accuracy("libtorch", "run"),
+            1e-9,
             "accuracy",
         );
         assert_close(
             accuracy("cpu", "run"),
             accuracy("libtorch", "imported"),
+            1e-9,
             "imported",
         );
         for device in ["cpu", "libtorch"] {
