@@ -2,6 +2,8 @@
 //!
 //! Rust's standard library asks the linker for `gcc_s`, the shared library with the unwinder, which bare containers lack.
 //! A linker script of that name, found before the system's, puts the same code's static twin in its place.
+//!
+//! With libtorch, whose C++ needs the shared one, that is of no use. The program then remembers where libtorch was.
 
 use std::path::Path;
 use std::process::Command;
@@ -9,8 +11,19 @@ use std::{env, fs};
 
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");
-    if let Some(folder) = static_unwinder() {
+    println!("cargo:rerun-if-env-changed=LIBTORCH");
+    if env::var_os("CARGO_FEATURE_LIBTORCH").is_some() {
+        remember_libtorch();
+    } else if let Some(folder) = static_unwinder() {
         println!("cargo:rustc-link-search=native={folder}");
+    }
+}
+
+/// Has the program look for libtorch's libraries in the folder it was built with, if that was named.
+fn remember_libtorch() {
+    let unix = env::var_os("CARGO_CFG_UNIX").is_some();
+    if let (true, Ok(folder)) = (unix, env::var("LIBTORCH")) {
+        println!("cargo:rustc-link-arg=-Wl,-rpath,{folder}/lib");
     }
 }
 

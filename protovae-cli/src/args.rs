@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use protovae_backbones::weights::Layout;
-use protovae_core::device::DeviceName;
+use protovae_core::device::DeviceChoice;
 
 /// Train, judge and show self-explainable image classifiers with prototypes (ProtoVAE).
 #[derive(Debug, Parser)]
@@ -61,6 +61,8 @@ pub enum Command {
     Data(DataArgs),
     /// Look at configurations and presets.
     Config(ConfigArgs),
+    /// What this build and this machine can do: devices, versions, data sets, and how to get what is missing.
+    Doctor(DoctorArgs),
     /// Print a completion script for a shell.
     Completions {
         /// The shell.
@@ -98,9 +100,9 @@ pub struct DeviceArgs {
     #[arg(
         long,
         default_value = "cpu",
-        help = "cpu, cuda[:N], libtorch, libtorch:cuda[:N] or wgpu[:N], as far as compiled in"
+        help = "cpu, cuda[:N], wgpu[:N], libtorch, libtorch:cuda[:N], as far as compiled in; or auto, the fastest found"
     )]
-    pub device: DeviceName,
+    pub device: DeviceChoice,
     /// Threads that compute; default all cores.
     #[arg(long, value_name = "N")]
     pub threads: Option<usize>,
@@ -494,6 +496,14 @@ pub enum DataAction {
         #[arg(long, value_name = "DIR")]
         data_dir: Option<PathBuf>,
     },
+}
+
+/// `protovae doctor`.
+#[derive(Debug, Args)]
+pub struct DoctorArgs {
+    /// Folder with the data sets.
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
 }
 
 /// `protovae config`.

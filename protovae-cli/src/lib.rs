@@ -15,6 +15,7 @@ pub mod config;
 mod diagnose;
 mod error;
 pub mod initial_weights;
+mod machine;
 pub mod output;
 pub mod presets;
 mod session;
@@ -90,6 +91,7 @@ pub fn run(cli: args::Cli) -> Result<()> {
         args::Command::Bench(bench) => commands::bench::run(&bench, voice),
         args::Command::Data(data) => commands::data::run(&data, voice),
         args::Command::Config(config) => commands::config::run(&config, voice),
+        args::Command::Doctor(doctor) => commands::doctor::run(&doctor, voice),
         args::Command::Completions { shell } => commands::completions(shell),
     }
 }

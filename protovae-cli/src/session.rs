@@ -5,15 +5,25 @@ use std::sync::Arc;
 
 use burn::tensor::Device;
 use protovae_core::ImageShape;
+use protovae_core::device::{Backend, DeviceChoice};
 use protovae_core::model::ModelSpec;
 use protovae_data::{DataSearch, DataSplits, Dataset, Loader, LoaderConfig, Order};
 
 use crate::args::DeviceArgs;
 use crate::config::RunConfig;
 use crate::error::{CliError, Result};
+use crate::output::Voice;
 
-/// Resolves the device and sets the number of threads, once, before the first tensor.
-pub fn device(arguments: &DeviceArgs) -> Result<Device> {
+/// The environment variable from which burn takes its default device.
+#[cfg(unix)]
+const DEFAULT_DEVICE: &str = "BURN_DEVICE";
+
+/// The environment variable from which libtorch takes the number of its threads.
+#[cfg(unix)]
+const LIBTORCH_THREADS: &str = "OMP_NUM_THREADS";
+
+/// Resolves the device and sets the number of threads, once, before the first tensor. Says what `auto` took.
+pub fn device(arguments: &DeviceArgs, voice: Voice) -> Result<Device> {
     if let Some(threads) = arguments.threads {
         if threads == 0 || threads > 1024 {
             return Err(CliError::Usage(format!(
@@ -25,35 +35,48 @@ pub fn device(arguments: &DeviceArgs) -> Result<Device> {
             .num_threads(threads)
             .build_global();
     }
-    let device = arguments.device.resolve()?;
-    align_default_device(arguments)?;
+    let name = arguments.device.name();
+    let device = name.resolve()?;
+    align_environment(name.backend(), arguments.threads)?;
+    if arguments.device == DeviceChoice::Auto {
+        voice.note(format!("device {name}, the fastest found"));
+    }
     Ok(device)
 }
 
-/// Makes burn's own default device the chosen one.
+/// Makes burn's own default device one of this backend, and has libtorch keep to `--threads`.
 ///
 /// Loading an optimizer's state passes through burn's default device, which with an accelerator compiled in is that
-/// accelerator, present or not. The variable that decides it cannot be set in a running multi-threaded program without
-/// `unsafe`, so the program starts itself anew with it.
-#[cfg(all(unix, any(feature = "cuda", feature = "libtorch", feature = "wgpu")))]
-fn align_default_device(arguments: &DeviceArgs) -> Result<()> {
+/// accelerator, present or not. The variables that decide these things cannot be set in a running multi-threaded program
+/// without `unsafe`, so the program starts itself anew with them.
+#[cfg(unix)]
+fn align_environment(backend: Backend, threads: Option<usize>) -> Result<()> {
     use std::os::unix::process::CommandExt;
-    let wanted = arguments.device.burn_name();
-    if std::env::var_os("BURN_DEVICE").is_some_and(|value| value == wanted) {
+    let mut wanted = Vec::new();
+    // A build with the CPU backend alone has but one default.
+    let compiled = Backend::ALL.into_iter().filter(|one| one.is_compiled());
+    if compiled.count() > 1 || std::env::var_os(DEFAULT_DEVICE).is_some() {
+        wanted.push((DEFAULT_DEVICE, backend.burn_name().to_string()));
+    }
+    if let (Backend::Libtorch, Some(threads)) = (backend, threads) {
+        wanted.push((LIBTORCH_THREADS, threads.to_string()));
+    }
+    let is_set = |(name, value): &(&str, String)| {
+        std::env::var_os(name).is_some_and(|found| found == value.as_str())
+    };
+    if wanted.iter().all(is_set) {
         return Ok(());
     }
-    let program = std::env::current_exe()?;
-    let error = std::process::Command::new(program)
+    let error = std::process::Command::new(std::env::current_exe()?)
         .args(std::env::args_os().skip(1))
-        .env("BURN_DEVICE", wanted)
+        .envs(wanted)
         .exec();
     Err(CliError::Output(error))
 }
 
-/// A build with the CPU backend alone has but one default device.
-#[cfg(not(all(unix, any(feature = "cuda", feature = "libtorch", feature = "wgpu"))))]
+#[cfg(not(unix))]
 #[allow(clippy::unnecessary_wraps)]
-fn align_default_device(_arguments: &DeviceArgs) -> Result<()> {
+fn align_environment(_backend: Backend, _threads: Option<usize>) -> Result<()> {
     Ok(())
 }
 

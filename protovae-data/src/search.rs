@@ -4,7 +4,7 @@ use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::DataError;
+use crate::{DataError, PublishedSet};
 
 /// Folder names under which the known sets lie; a folder called so is never taken for another set's.
 const FOLDERS_BY_SET: &[(&str, &[&str])] = &[
@@ -63,6 +63,34 @@ impl DataSearch {
             })
             .or_else(|| env::home_dir().map(|home| home.join(".cache/protovae/data")))
             .map(|root| root.join(set))
+    }
+
+    /// The folder in which the set's own config, without a `path`, finds all its files; none if it finds no such folder.
+    /// The files themselves are not looked into.
+    ///
+    /// ```
+    /// let nowhere = protovae_data::DataSearch::in_folder("no such folder");
+    /// let celeba = protovae_data::published("celeba")?;
+    /// assert_eq!(nowhere.locate(celeba).filter(|folder| folder.starts_with("no such folder")), None);
+    /// # Ok::<(), protovae_data::DataError>(())
+    /// ```
+    #[must_use]
+    pub fn locate(&self, set: &PublishedSet) -> Option<PathBuf> {
+        let published = set.files.iter().map(|file| vec![file.name.to_string()]);
+        let unpacked = set.unpacked.iter().map(|names| {
+            let names = names.iter().map(|name| (*name).to_string());
+            names.collect()
+        });
+        let ways: [Vec<Vec<String>>; 2] = [published.collect(), unpacked.collect()];
+        let folders = self.folders(set.name, None);
+        let whole = |folder: &PathBuf| {
+            ways.iter().any(|wanted| {
+                let there =
+                    |names: &Vec<String>| names.iter().any(|name| folder.join(name).is_file());
+                !wanted.is_empty() && wanted.iter().all(there)
+            })
+        };
+        folders.into_iter().find(whole)
     }
 
     /// The folders looked through for `set`, first to last.

@@ -37,6 +37,15 @@ pub use operations::operations;
 pub use pool::release_memory;
 pub use pullback::{PullbackStep, pullback};
 
+/// The vector instructions that the kernels use on this processor: `AVX-512`, `AVX2 and FMA`, `SSE2`, `NEON` or `portable`.
+///
+/// ```
+/// assert!(!protovae_backbones::kernels::vector_instructions().is_empty());
+/// ```
+pub fn vector_instructions() -> &'static str {
+    vector::Level::get().name()
+}
+
 /// Convolution of `[N, I, H, W]` with weight `[O, I, k, k]` and bias `[O]`.
 pub fn conv2d(
     input: Tensor<4>,

@@ -24,7 +24,7 @@ use crate::{presets, session};
 const LIMIT_SIZE: usize = 1024;
 
 pub fn run(arguments: &BenchArgs, voice: Voice) -> Result<()> {
-    let device = session::device(&arguments.device)?;
+    let device = session::device(&arguments.device, voice)?;
     if arguments.steps == 0 {
         return Err(CliError::Usage("--steps must be at least 1".to_string()));
     }
@@ -44,7 +44,7 @@ pub fn run(arguments: &BenchArgs, voice: Voice) -> Result<()> {
     let peak = matrix_product_rate(&device);
     voice.line(format!(
         "{} on {} threads; a product of {LIMIT_SIZE}x{LIMIT_SIZE} matrices runs at {:.0} GFLOP/s",
-        arguments.device.device,
+        arguments.device.device.name(),
         rayon::current_num_threads(),
         peak / 1e9
     ))?;

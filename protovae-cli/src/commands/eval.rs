@@ -10,7 +10,7 @@ use crate::output::Voice;
 use crate::session;
 
 pub fn run(arguments: &EvalArgs, voice: Voice) -> Result<()> {
-    let device = session::device(&arguments.device)?;
+    let device = session::device(&arguments.device, voice)?;
     let directory = RunDirectory::open(&arguments.run)?;
     let config = config::load_file(&directory.config())?;
     let (model, card) = load_model(&directory.model(), &device)?;

@@ -72,7 +72,7 @@ impl Source<'_> {
 }
 
 pub fn run(arguments: &ExplainArgs, voice: Voice) -> Result<()> {
-    let device = session::device(&arguments.device)?;
+    let device = session::device(&arguments.device, voice)?;
     let explainer = explainers::named(&arguments.method)?;
     let (model, card) = load_model(&session::model_path(&arguments.run), &device)?;
     let per_class = model.prototypes().map_or(0, |bank| bank.per_class);

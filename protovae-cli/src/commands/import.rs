@@ -36,7 +36,7 @@ struct Subject {
 }
 
 pub fn run(arguments: &ImportArgs, voice: Voice) -> Result<()> {
-    let device = session::device(&arguments.device)?;
+    let device = session::device(&arguments.device, voice)?;
     let weights = InitialWeights {
         layout: arguments.layout,
         ..InitialWeights::of_file(&arguments.file)

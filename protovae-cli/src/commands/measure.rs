@@ -20,7 +20,7 @@ pub fn run(arguments: &MeasureArgs, voice: Voice) -> Result<()> {
     // Wrong names are told before anything is loaded.
     let methods = methods(arguments)?;
     let settings = settings(arguments);
-    let device = session::device(&arguments.device)?;
+    let device = session::device(&arguments.device, voice)?;
     let directory = RunDirectory::open(&arguments.run)?;
     let config = config::load_file(&directory.config())?;
     let (model, card) = load_model(&directory.model(), &device)?;

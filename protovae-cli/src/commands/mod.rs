@@ -3,6 +3,7 @@
 pub mod bench;
 pub mod config;
 pub mod data;
+pub mod doctor;
 pub mod eval;
 pub mod explain;
 pub mod export;

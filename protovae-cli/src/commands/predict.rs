@@ -16,7 +16,7 @@ use crate::output::{Voice, print_error};
 use crate::{session, tables};
 
 pub fn run(arguments: &PredictArgs, voice: Voice) -> Result<()> {
-    let device = session::device(&arguments.device)?;
+    let device = session::device(&arguments.device, voice)?;
     let path = session::model_path(&arguments.run);
     let (model, card) = load_model(&path, &device)?;
     let detector = match arguments.never_abstain {

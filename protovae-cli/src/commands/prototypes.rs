@@ -10,7 +10,7 @@ use crate::output::Voice;
 use crate::session;
 
 pub fn run(arguments: &PrototypesArgs, voice: Voice) -> Result<()> {
-    let device = session::device(&arguments.device)?;
+    let device = session::device(&arguments.device, voice)?;
     let model_path = session::model_path(&arguments.run);
     let (model, card) = load_model(&model_path, &device)?;
     let picture = prototype_grid(&model)?;

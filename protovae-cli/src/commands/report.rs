@@ -28,7 +28,7 @@ const COMPARED: [&str; 4] = [
 pub fn run(arguments: &ReportArgs, voice: Voice) -> Result<()> {
     // A wrong name is told before anything is loaded.
     let explainer = explainers::named(&arguments.method)?;
-    let device = session::device(&arguments.device)?;
+    let device = session::device(&arguments.device, voice)?;
     let directory = RunDirectory::open(&arguments.run)?;
     let config = config::load_file(&directory.config())?;
     let (model, card) = load_model(&directory.model(), &device)?;

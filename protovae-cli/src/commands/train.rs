@@ -28,7 +28,7 @@ enum Place {
 }
 
 pub fn run(arguments: &TrainArgs, voice: Voice) -> Result<()> {
-    let device = session::device(&arguments.device)?;
+    let device = session::device(&arguments.device, voice)?;
     let (mut config, place) = plan(arguments)?;
     if let Place::New { path, overwrite } = &place {
         RunDirectory::check_free(path, *overwrite).map_err(wrong_out)?;

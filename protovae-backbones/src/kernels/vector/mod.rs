@@ -168,6 +168,21 @@ impl Level {
         }
     }
 
+    /// What processors call it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Portable => "portable",
+            #[cfg(target_arch = "x86_64")]
+            Self::Sse2 => "SSE2",
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2 => "AVX2 and FMA",
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512 => "AVX-512",
+            #[cfg(target_arch = "aarch64")]
+            Self::Neon => "NEON",
+        }
+    }
+
     /// The best level of this processor, at most the one named in the environment: see [`LIMIT`].
     pub fn get() -> Self {
         static LEVEL: OnceLock<Level> = OnceLock::new();
