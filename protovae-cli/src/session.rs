@@ -143,7 +143,6 @@ pub fn some_images(
     count: usize,
     device: &Device,
 ) -> Result<burn::tensor::Tensor<4>> {
-    let shape = dataset.shape();
     let mut by_class = vec![Vec::new(); classes];
     for index in 0..dataset.len() {
         if let Some(members) = by_class.get_mut(dataset.label(index)?) {
@@ -153,11 +152,5 @@ pub fn some_images(
     let longest = by_class.iter().map(Vec::len).max().unwrap_or(0);
     let turns = (0..longest).flat_map(|turn| by_class.iter().filter_map(move |all| all.get(turn)));
     let chosen: Vec<usize> = turns.copied().take(count).collect();
-    let mut values = vec![0f32; chosen.len() * shape.pixels()];
-    for (image, index) in values.chunks_exact_mut(shape.pixels().max(1)).zip(&chosen) {
-        dataset.image(*index, image)?;
-    }
-    let dimensions = [chosen.len(), shape.channels, shape.height, shape.width];
-    let data = burn::tensor::TensorData::new(values, dimensions);
-    Ok(burn::tensor::Tensor::from_data(data, device))
+    Ok(crate::tables::images(dataset, &chosen, device)?.0)
 }

@@ -14,9 +14,8 @@ pub enum Sharing {
     /// [`Sharing::InverseDistance`].
     #[default]
     Gain,
-    /// The closeness of the publication of PRP: `c_d = 1 / ((mu_d − phi_d)² + eta)`. Dimensions that no class uses agree
-    /// best and get most; with epsilon rules on the layers behind, which divide by `mu_d`, maps then change much with small
-    /// noise in the image.
+    /// The closeness of the publication of PRP: `c_d = 1 / ((mu_d − phi_d)² + eta)`. It does not ask how large `mu_d` is, while
+    /// epsilon rules on the layer behind divide by it: where `mu_d` is near 0, maps change much with small noise in the image.
     InverseDistance {
         /// Keeps a dimension that agrees exactly from taking all, in squared latent units; above 0, usually 1e-3.
         eta: f64,

@@ -6,7 +6,8 @@ use protovae_core::plugin::LayerView;
 use protovae_explain::relevance::{Composite, Normalization, Propagator, Rule};
 
 use super::support::{
-    ENCODERS, difference, digits, encoder, random, residual_layers, values, without_biases,
+    ENCODERS, difference, digits, encoder, photographs, random, residual_layers, values,
+    without_biases,
 };
 
 #[test]
@@ -27,6 +28,26 @@ fn a_canonised_encoder_computes_what_the_encoder_computes() {
             let prepared = propagator.prepare(images.clone()).unwrap();
             assert!(difference(&values(prepared.mean()), &expected) < 1e-5);
         }
+    }
+}
+
+/// CIFAR-10's photographs, where `PROTOVAE_TEST_DATA` names the folder of the data sets.
+#[test]
+fn photographs_as_well() {
+    let Some(images) = photographs(32) else {
+        return;
+    };
+    let shape = ImageShape::new(3, 32, 32);
+    for (name, recipe, image, latent_dimensions) in ENCODERS {
+        if image != shape {
+            continue;
+        }
+        let encoder = encoder(recipe, image, latent_dimensions);
+        let expected = values(encoder.encode(images.clone()).mean);
+        let propagator = Propagator::new(&encoder, image, &Composite::prp()).unwrap();
+        let found = values(propagator.mean(images.clone()).unwrap());
+        let apart = difference(&found, &expected);
+        assert!(apart < 1e-5, "{name}: {apart}");
     }
 }
 

@@ -9,7 +9,7 @@ use protovae_core::ImageShape;
 use protovae_core::model::{BoxModel, ModelConfig, ModelSpec};
 use protovae_core::plugin::{BoxEncoder, EncoderConfig, EncoderSpec, LayerView};
 use protovae_core::random::{Initializer, Purpose, stream};
-use protovae_data::{DataConfig, DataSearch, Mnist5kConfig};
+use protovae_data::{Cifar10Config, DataConfig, DataSearch, Mnist5kConfig};
 use rand::RngExt;
 
 pub fn tensor<const D: usize>(values: &[f32], shape: [usize; D]) -> Tensor<D> {
@@ -99,6 +99,20 @@ pub fn digits(count: usize, shape: ImageShape) -> Tensor<4> {
         }
     }
     tensor(&pixels, [count, shape.channels, shape.height, shape.width])
+}
+
+/// The first test images of CIFAR-10, `[count, 3, 32, 32]`, if the tests are told where it is.
+pub fn photographs(count: usize) -> Option<Tensor<4>> {
+    let search = DataSearch {
+        data_dir: Some(std::env::var_os("PROTOVAE_TEST_DATA")?.into()),
+    };
+    let test = Cifar10Config::default().load(&search).unwrap().test;
+    let pixels = test.shape().pixels();
+    let mut values = vec![0f32; count * pixels];
+    for (number, image) in values.chunks_exact_mut(pixels).enumerate() {
+        test.image(number, image).unwrap();
+    }
+    Some(tensor(&values, [count, 3, 32, 32]))
 }
 
 /// An encoder whose batch normalisation has seen images, so that its scales and shifts are not those of the start.
