@@ -66,14 +66,16 @@ impl Composite {
         "z-plus",
     ];
 
-    /// The default: epsilon on fully connected layers and pooling, alpha 1 beta 0 on convolutions, z-box on pixels in `[-1, 1]`.
+    /// The default: epsilon on fully connected layers and pooling, alpha 1 beta 0 on convolutions, z-box on pixels in `[-1, 1]`,
+    /// z-plus on sums of branches. (A branch may end in an output to which nothing contributes positively. Alpha 1 beta 0 has
+    /// nobody to give its relevance to, and so epsilon on the sum would lose what it gave to that branch.)
     pub const fn prp() -> Self {
         Self {
             input: PIXELS,
             convolution: Rule::ALPHA_1_BETA_0,
             linear: EPSILON,
             pooling: EPSILON,
-            residual: EPSILON,
+            residual: Rule::ZPlus,
             affine: EPSILON,
             normalization: Normalization::Fold,
         }
@@ -98,6 +100,7 @@ impl Composite {
             "epsilon" => Self {
                 input: EPSILON,
                 convolution: EPSILON,
+                residual: EPSILON,
                 ..prp
             },
             "epsilon-plus-flat" => Self {

@@ -139,11 +139,15 @@ PIXELS = ("z-box", 0.0)
 EPSILON = ("epsilon", 1e-6)
 COMPOSITES = {
     "prp": dict(input=PIXELS, convolution=("alpha-beta", 1.0), linear=EPSILON),
-    "epsilon": dict(input=EPSILON, convolution=EPSILON, linear=EPSILON),
+    "epsilon": dict(input=EPSILON, convolution=EPSILON, linear=EPSILON, residual="epsilon"),
     "epsilon-plus-flat": dict(input=("flat", 0.0), convolution=("z-plus", 0.0), linear=EPSILON),
     "epsilon-gamma-box": dict(input=PIXELS, convolution=("gamma", 0.25), linear=EPSILON),
     "alpha2-beta1": dict(input=PIXELS, convolution=("alpha-beta", 2.0), linear=EPSILON),
 }
+
+
+for composite in COMPOSITES.values():
+    composite.setdefault("residual", "z-plus")
 
 
 def canonical(layers):
@@ -182,6 +186,8 @@ def back(layers, x, relevance, composite, first):
             relevance = relevance.reshape(value.shape)
         elif kind == "residual":
             body, shortcut = run(part[0]["body"], value), run(part[0]["shortcut"], value)
+            if composite["residual"] == "z-plus":
+                body, shortcut = body.clamp(min=0), shortcut.clamp(min=0)
             total = body + shortcut
             each = relevance.reshape(total.shape) / (total + 1e-6 * sign(total))
             relevance = (back(part[0]["body"], value, each * body, composite, False)

@@ -70,23 +70,15 @@ fn similarity_reaches_the_pixels_in_every_encoder() {
 
 #[test]
 fn similarity_reaches_the_pixels_through_residual_branches() {
-    // Wide enough that to every output some input contributes positively; where none does, z-plus has nobody to give to.
-    let networks: Vec<_> = (0..8).map(|_| residual_layers(24)).collect();
-    // Alpha 2 beta 1 doubles what has no negative contributions to take half of it back, as windows on black have.
-    for (rule, composite) in rules().filter(|(name, _)| *name != "alpha2-beta1") {
-        let image = ImageShape::new(3, 32, 32);
-        let lost = networks
-            .iter()
-            .map(|views| conserved(views, image, &composite));
-        let mut lost: Vec<f32> = lost.collect();
-        lost.sort_by(f32::total_cmp);
-        // In some of these networks an epsilon rule divides by next to nothing and sends out huge relevance of both signs,
-        // whose sum is only as good as their rounding. z-plus never does.
-        let (judged, allowed) = match rule {
-            "z-plus" => (lost[7], 1e-5),
-            _ => (lost[5], 1e-3),
-        };
-        assert!(judged < allowed, "{rule}: {lost:?}");
+    for draw in 0..8 {
+        // Wide enough that to every output of a fully connected layer some input contributes positively; where none does,
+        // z-plus has nobody to give to.
+        let views = residual_layers(24);
+        // Alpha 2 beta 1 doubles what has no negative contributions to take half of it back, as windows on black have.
+        for (rule, composite) in rules().filter(|(name, _)| *name != "alpha2-beta1") {
+            let lost = conserved(&views, ImageShape::new(3, 32, 32), &composite);
+            assert!(lost < 1e-3, "{rule}, draw {draw}: {lost}");
+        }
     }
 }
 
