@@ -48,6 +48,11 @@ pub(crate) fn spec(image: ImageShape, latent_dimensions: usize) -> Result<()> {
             "must be at least 1",
         ));
     }
+    self::image(image)
+}
+
+/// Images have pixels.
+pub(crate) fn image(image: ImageShape) -> Result<()> {
     if image.channels == 0 || image.height == 0 || image.width == 0 {
         return Err(Error::config("data", format!("{image} images are empty")));
     }

@@ -117,12 +117,12 @@ fn computed(model: &BoxModel, what: &str, images: &Tensor<4>) -> Vec<f32> {
     let prediction = || model.predict(images.clone());
     match what {
         "mean" => flat(&prediction().latents.unwrap()),
-        "log_variance" => flat(&model.encoder().encode(images).log_variance),
+        "log_variance" => flat(&model.encoder().unwrap().encode(images).log_variance),
         "similarities" => flat(&prediction().similarities.unwrap()),
         "logits" => flat(&prediction().logits),
         "reconstruction" => flat(&model.decode(prediction().latents.unwrap()).unwrap()),
         "features" => {
-            let resnet = model.encoder().downcast_ref::<ResNet18>().unwrap();
+            let resnet = model.encoder().unwrap().downcast_ref::<ResNet18>().unwrap();
             flat(&resnet.features(images))
         }
         other => panic!("{other}"),

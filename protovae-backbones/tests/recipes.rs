@@ -2,9 +2,10 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
-use burn::tensor::Device;
+use burn::module::{Module, ModuleVisitor, Param};
+use burn::tensor::{Device, Tensor};
 use protovae_backbones::networks::Network;
-use protovae_core::ImageShape;
+use protovae_core::{ImageShape, conformance};
 use protovae_core::plugin::{DecoderConfig, DecoderSpec, EncoderConfig, EncoderSpec, HeadConfig};
 use protovae_core::random::Initializer;
 
@@ -209,5 +210,62 @@ fn decoders_that_cannot_be_are_refused() {
             "{said}"
         );
         assert!(said.contains(words), "{said}");
+    }
+}
+
+#[test]
+fn feature_extractors_keep_their_promises_and_are_the_encoders_without_their_end() {
+    for (recipe, image, stages) in [
+        (r#"{"type": "conv-pool", "widths": [4, 6]}"#, [1, 13, 12], 2),
+        (r#"{"type": "conv-pool", "widths": [5]}"#, [3, 8, 8], 1),
+        (
+            r#"{"type": "conv-stride", "widths": [4, 6, 3]}"#,
+            [3, 16, 16],
+            3,
+        ),
+        (r#"{"type": "resnet18"}"#, [1, 28, 28], 4),
+    ] {
+        let config: Box<dyn EncoderConfig> = serde_json::from_str(recipe).unwrap();
+        let image = ImageShape::new(image[0], image[1], image[2]);
+        conformance::features(&*config, image).unwrap();
+        let device = Device::flex();
+        let features = config
+            .build_features(image, &mut Initializer::new(3, &device))
+            .unwrap();
+        assert_eq!(features.channels().len(), stages);
+        let spec = EncoderSpec {
+            image,
+            latent_dimensions: 2,
+        };
+        let encoder = config
+            .build(&spec, &mut Initializer::new(3, &device))
+            .unwrap();
+        let mut whole = LeafNames::default();
+        encoder.visit(&mut whole);
+        let mut part = LeafNames::default();
+        features.visit(&mut part);
+        let trunk: Vec<_> = whole
+            .0
+            .into_iter()
+            .filter(|(name, _)| !name.starts_with("tail"))
+            .collect();
+        assert_eq!(part.0, trunk, "{recipe}");
+    }
+}
+
+/// Names of parameters and the sums of their values.
+#[derive(Default)]
+struct LeafNames(Vec<(String, f32)>, Vec<String>);
+
+impl ModuleVisitor for LeafNames {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        let sum = param.val().sum().into_scalar::<f32>();
+        self.0.push((self.1.join("."), sum));
+    }
+    fn enter_module(&mut self, name: &str, _: &str) {
+        self.1.push(name.to_string());
+    }
+    fn exit_module(&mut self, _: &str, _: &str) {
+        self.1.pop();
     }
 }

@@ -72,6 +72,7 @@ fn it_keeps_the_promises_of_encoders() {
             latent_dimensions: 3,
         };
         conformance::encoder(&config, &spec).unwrap();
+        conformance::features(&config, spec.image).unwrap();
     }
 }
 

@@ -399,6 +399,7 @@ impl Explainer for ToyExplainer {
             ExplainerFault::ChangesTheModel => {
                 model
                     .encoder()
+                    .unwrap()
                     .downcast_ref::<ToyEncoder>()
                     .unwrap()
                     .count();

@@ -3,5 +3,5 @@
 mod resnet;
 mod small;
 
-pub use resnet::{NormalizationMode, ResNet18, ResNet18Config};
-pub use small::{ConvEncoder, PooledEncoderConfig, StridedEncoderConfig};
+pub use resnet::{NormalizationMode, ResNet18, ResNet18Config, ResNet18Features};
+pub use small::{ConvEncoder, ConvFeatures, PooledEncoderConfig, StridedEncoderConfig};

@@ -3,7 +3,8 @@
 use burn::module::Module;
 use burn::tensor::Tensor;
 use protovae_core::plugin::{
-    BoxEncoder, Encoder, EncoderConfig, EncoderSpec, LayerView, Posterior,
+    BoxEncoder, BoxFeatures, Encoder, EncoderConfig, EncoderSpec, FeatureExtractor, LayerView,
+    Posterior,
 };
 use protovae_core::random::Initializer;
 use protovae_core::{Error, ImageShape, Result};
@@ -45,8 +46,64 @@ pub struct ResNet18 {
     channels: usize,
 }
 
-impl ResNet18 {
-    fn new(config: &ResNet18Config, spec: &EncoderSpec, init: &mut Initializer) -> Self {
+/// ResNet-18 up to the maps of its last group, without tail; its parameters have the same names.
+#[derive(Module, Debug)]
+pub struct ResNet18Features {
+    conv1: UnbiasedConv2d,
+    bn1: BatchNorm,
+    layer1: Vec<ResidualBlock>,
+    layer2: Vec<ResidualBlock>,
+    layer3: Vec<ResidualBlock>,
+    layer4: Vec<ResidualBlock>,
+    /// Of the images: 1 or 3.
+    channels: usize,
+}
+
+/// What the network with and the one without tail share.
+struct Trunk<'a> {
+    conv1: &'a UnbiasedConv2d,
+    bn1: &'a BatchNorm,
+    groups: [&'a Vec<ResidualBlock>; 4],
+    /// Of the images.
+    channels: usize,
+}
+
+impl Trunk<'_> {
+    /// The maps after the first convolution and pooling.
+    fn begin(&self, images: Tensor<4>) -> Maps {
+        let maps = self.conv1.normalized(self.bn1, Maps::new(images), true);
+        maps.max_pool2d(3, 2, 1)
+    }
+
+    /// The maps after each group.
+    fn stages(&self, images: Tensor<4>) -> impl Iterator<Item = Maps> {
+        let mut maps = self.begin(images);
+        self.groups.into_iter().map(move |blocks| {
+            let blocks = blocks.iter();
+            maps = blocks.fold(maps.clone(), |maps, block| block.forward_maps(maps));
+            maps.clone()
+        })
+    }
+
+    fn layer_views(&self) -> Vec<LayerView> {
+        let mut views = vec![
+            self.conv1.layer_view(self.channels),
+            self.bn1.layer_view(),
+            LayerView::Relu,
+            LayerView::MaxPool2d {
+                kernel: [3, 3],
+                stride: [2, 2],
+                padding: [1, 1],
+            },
+        ];
+        let blocks = self.groups.into_iter().flatten();
+        views.extend(blocks.flat_map(ResidualBlock::layer_views));
+        views
+    }
+}
+
+impl ResNet18Features {
+    fn new(config: &ResNet18Config, image: ImageShape, init: &mut Initializer) -> Self {
         let normalization = |channels: usize, init: &mut Initializer| {
             let normalization = BatchNorm::new(channels, init);
             match config.normalization {
@@ -72,23 +129,77 @@ impl ResNet18 {
             layer2,
             layer3,
             layer4,
-            tail: PosteriorTail::new(WIDTHS[3], spec.latent_dimensions, init),
-            channels: spec.image.channels,
+            channels: image.channels,
         }
     }
 
-    fn blocks(&self) -> impl Iterator<Item = &ResidualBlock> {
-        let groups = [&self.layer1, &self.layer2, &self.layer3, &self.layer4];
-        groups.into_iter().flatten()
+    fn trunk(&self) -> Trunk<'_> {
+        Trunk {
+            conv1: &self.conv1,
+            bn1: &self.bn1,
+            groups: [&self.layer1, &self.layer2, &self.layer3, &self.layer4],
+            channels: self.channels,
+        }
+    }
+}
+
+impl FeatureExtractor for ResNet18Features {
+    fn channels(&self) -> Vec<usize> {
+        WIDTHS.to_vec()
+    }
+
+    fn maps(&self, images: Tensor<4>, first: usize) -> Vec<Tensor<4>> {
+        let first = first.min(WIDTHS.len() - 1);
+        let stages: Vec<Maps> = self.trunk().stages(images).collect();
+        stages
+            .into_iter()
+            .skip(first)
+            .map(Maps::into_images)
+            .collect()
+    }
+
+    fn layers(&self) -> Option<Vec<LayerView>> {
+        Some(self.trunk().layer_views())
+    }
+}
+
+impl ResNet18 {
+    fn new(config: &ResNet18Config, spec: &EncoderSpec, init: &mut Initializer) -> Self {
+        let ResNet18Features {
+            conv1,
+            bn1,
+            layer1,
+            layer2,
+            layer3,
+            layer4,
+            channels,
+        } = ResNet18Features::new(config, spec.image, init);
+        Self {
+            conv1,
+            bn1,
+            layer1,
+            layer2,
+            layer3,
+            layer4,
+            tail: PosteriorTail::new(WIDTHS[3], spec.latent_dimensions, init),
+            channels,
+        }
+    }
+
+    fn trunk(&self) -> Trunk<'_> {
+        Trunk {
+            conv1: &self.conv1,
+            bn1: &self.bn1,
+            groups: [&self.layer1, &self.layer2, &self.layer3, &self.layer4],
+            channels: self.channels,
+        }
     }
 
     /// The 512 features that the tail gets, `[N, 512]`.
     pub fn features(&self, images: Tensor<4>) -> Tensor<2> {
-        let maps = self.conv1.normalized(&self.bn1, Maps::new(images), true);
-        let maps = maps.max_pool2d(3, 2, 1);
-        let maps = self
-            .blocks()
-            .fold(maps, |maps, block| block.forward_maps(maps));
+        let trunk = self.trunk();
+        let blocks = trunk.groups.into_iter().flatten();
+        let maps = blocks.fold(trunk.begin(images), |maps, block| block.forward_maps(maps));
         maps.global_average()
     }
 }
@@ -99,17 +210,7 @@ impl Encoder for ResNet18 {
     }
 
     fn layers(&self) -> Option<Vec<LayerView>> {
-        let mut views = vec![
-            self.conv1.layer_view(self.channels),
-            self.bn1.layer_view(),
-            LayerView::Relu,
-            LayerView::MaxPool2d {
-                kernel: [3, 3],
-                stride: [2, 2],
-                padding: [1, 1],
-            },
-        ];
-        views.extend(self.blocks().flat_map(ResidualBlock::layer_views));
+        let mut views = self.trunk().layer_views();
         views.extend([LayerView::GlobalAvgPool, LayerView::Flatten]);
         views.extend(self.tail.layer_views());
         Some(views)
@@ -159,17 +260,7 @@ pub struct ResNet18Config {
 impl EncoderConfig for ResNet18Config {
     fn build(&self, spec: &EncoderSpec, init: &mut Initializer) -> Result<BoxEncoder> {
         check::spec(spec.image, spec.latent_dimensions)?;
-        let ImageShape {
-            channels,
-            height,
-            width,
-        } = spec.image;
-        if channels != 1 && channels != 3 {
-            let reason = format!("takes images of 1 or 3 channels, not {}", spec.image);
-            return Err(Error::config("model.encoder", reason));
-        }
-        let sides = [height, width].map(|side| side.div_ceil(2));
-        check::tensor("model.encoder", &[WIDTHS[0], sides[0], sides[1]])?;
+        check_image(spec.image)?;
         let latent_dimensions = spec.latent_dimensions;
         for weight in [
             [2, WIDTHS[3], latent_dimensions],
@@ -179,4 +270,25 @@ impl EncoderConfig for ResNet18Config {
         }
         Ok(BoxEncoder::new(ResNet18::new(self, spec, init)))
     }
+
+    fn build_features(&self, image: ImageShape, init: &mut Initializer) -> Result<BoxFeatures> {
+        check_image(image)?;
+        Ok(BoxFeatures::new(ResNet18Features::new(self, image, init)))
+    }
+}
+
+/// Images of any size with 1 or 3 channels, whose maps fit into memory.
+fn check_image(image: ImageShape) -> Result<()> {
+    check::image(image)?;
+    let ImageShape {
+        channels,
+        height,
+        width,
+    } = image;
+    if channels != 1 && channels != 3 {
+        let reason = format!("takes images of 1 or 3 channels, not {image}");
+        return Err(Error::config("model.encoder", reason));
+    }
+    let sides = [height, width].map(|side| side.div_ceil(2));
+    check::tensor("model.encoder", &[WIDTHS[0], sides[0], sides[1]])
 }

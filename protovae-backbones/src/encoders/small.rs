@@ -3,10 +3,11 @@
 use burn::module::Module;
 use burn::tensor::Tensor;
 use protovae_core::plugin::{
-    BoxEncoder, Encoder, EncoderConfig, EncoderSpec, LayerView, Posterior,
+    BoxEncoder, BoxFeatures, Encoder, EncoderConfig, EncoderSpec, FeatureExtractor, LayerView,
+    Posterior,
 };
 use protovae_core::random::Initializer;
-use protovae_core::{Error, Result};
+use protovae_core::{Error, ImageShape, Result};
 use serde::{Deserialize, Serialize};
 
 use crate::check;
@@ -53,6 +54,48 @@ impl Encoder for ConvEncoder {
     }
 }
 
+/// The convolution blocks of a [`ConvEncoder`] alone; a stage is what halves the maps.
+#[derive(Module, Debug)]
+pub struct ConvFeatures {
+    blocks: Vec<ConvBlock>,
+    /// Blocks a stage.
+    per_stage: usize,
+}
+
+impl FeatureExtractor for ConvFeatures {
+    fn channels(&self) -> Vec<usize> {
+        let stages = self.blocks.chunks(self.per_stage.max(1));
+        stages
+            .filter_map(|blocks| Some(blocks.last()?.convolution.bias.val().dims()[0]))
+            .collect()
+    }
+
+    fn maps(&self, images: Tensor<4>, first: usize) -> Vec<Tensor<4>> {
+        let stages = self.blocks.chunks(self.per_stage.max(1));
+        let first = first.min(stages.len().saturating_sub(1));
+        let mut maps = Maps::new(images);
+        let mut wanted = Vec::new();
+        for (stage, blocks) in stages.enumerate() {
+            maps = blocks
+                .iter()
+                .fold(maps, |maps, block| block.forward_maps(maps));
+            if stage >= first {
+                wanted.push(maps.clone().into_images());
+            }
+        }
+        wanted
+    }
+
+    fn layers(&self) -> Option<Vec<LayerView>> {
+        Some(
+            self.blocks
+                .iter()
+                .flat_map(ConvBlock::layer_views)
+                .collect(),
+        )
+    }
+}
+
 /// The recipe of an encoder that halves its maps by average pooling, tag `conv-pool`.
 ///
 /// For each width a block of 3×3 convolution, ReLU, batch normalisation and 2×2 average pooling. The encoders of MNIST,
@@ -75,10 +118,11 @@ impl Default for PooledEncoderConfig {
 #[typetag::serde(name = "conv-pool")]
 impl EncoderConfig for PooledEncoderConfig {
     fn build(&self, spec: &EncoderSpec, init: &mut Initializer) -> Result<BoxEncoder> {
-        build(&self.widths, spec, init, |channels, init| {
-            let block = ConvBlock::new(channels, 3, 1, 1, ConvolutionWeights::Uniform, init);
-            vec![block.pooled()]
-        })
+        build(&self.widths, spec, init, pooled_halving)
+    }
+
+    fn build_features(&self, image: ImageShape, init: &mut Initializer) -> Result<BoxFeatures> {
+        build_features(&self.widths, image, init, pooled_halving)
     }
 }
 
@@ -104,18 +148,31 @@ impl Default for StridedEncoderConfig {
 #[typetag::serde(name = "conv-stride")]
 impl EncoderConfig for StridedEncoderConfig {
     fn build(&self, spec: &EncoderSpec, init: &mut Initializer) -> Result<BoxEncoder> {
-        build(&self.widths, spec, init, |channels, init| {
-            let weights = ConvolutionWeights::Uniform;
-            let outputs = channels[1];
-            vec![
-                ConvBlock::new(channels, 3, 1, 1, weights, init),
-                ConvBlock::new([outputs, outputs], 4, 2, 1, weights, init),
-            ]
-        })
+        build(&self.widths, spec, init, strided_halving)
+    }
+
+    fn build_features(&self, image: ImageShape, init: &mut Initializer) -> Result<BoxFeatures> {
+        build_features(&self.widths, image, init, strided_halving)
     }
 }
 
 const WIDTHS: &str = "model.encoder.widths";
+
+/// The block of a [`PooledEncoderConfig`] that halves the maps.
+fn pooled_halving(channels: [usize; 2], init: &mut Initializer) -> Vec<ConvBlock> {
+    let block = ConvBlock::new(channels, 3, 1, 1, ConvolutionWeights::Uniform, init);
+    vec![block.pooled()]
+}
+
+/// The blocks of a [`StridedEncoderConfig`] that halve the maps.
+fn strided_halving(channels: [usize; 2], init: &mut Initializer) -> Vec<ConvBlock> {
+    let weights = ConvolutionWeights::Uniform;
+    let outputs = channels[1];
+    vec![
+        ConvBlock::new(channels, 3, 1, 1, weights, init),
+        ConvBlock::new([outputs, outputs], 4, 2, 1, weights, init),
+    ]
+}
 
 /// An encoder whose maps are halved once for each of `widths`, by the blocks that `halving` makes.
 fn build(
@@ -125,19 +182,55 @@ fn build(
     halving: impl Fn([usize; 2], &mut Initializer) -> Vec<ConvBlock>,
 ) -> Result<BoxEncoder> {
     check::spec(spec.image, spec.latent_dimensions)?;
-    let features = features(widths, spec)?;
-    let mut blocks = Vec::new();
-    let mut inputs = spec.image.channels;
-    for width in widths {
-        blocks.extend(halving([inputs, *width], init));
-        inputs = *width;
-    }
+    let [channels, height, width] = check_maps(widths, spec.image)?;
+    check::tensor(
+        WIDTHS,
+        &[channels, height, width, 2, spec.latent_dimensions],
+    )?;
+    check::tensor(
+        "model.latent_dimensions",
+        &[4, spec.latent_dimensions, spec.latent_dimensions],
+    )?;
+    let blocks = blocks(widths, spec.image, init, halving).concat();
+    let features = channels * height * width;
     let tail = PosteriorTail::new(features, spec.latent_dimensions, init);
     Ok(BoxEncoder::new(ConvEncoder::new(blocks, tail)))
 }
 
-/// Checks the widths; the number of values a sample that the tail gets.
-fn features(widths: &[usize], spec: &EncoderSpec) -> Result<usize> {
+/// The same blocks without the tail.
+fn build_features(
+    widths: &[usize],
+    image: ImageShape,
+    init: &mut Initializer,
+    halving: impl Fn([usize; 2], &mut Initializer) -> Vec<ConvBlock>,
+) -> Result<BoxFeatures> {
+    check::image(image)?;
+    check_maps(widths, image)?;
+    let stages = blocks(widths, image, init, halving);
+    Ok(BoxFeatures::new(ConvFeatures {
+        per_stage: stages.first().map_or(1, Vec::len),
+        blocks: stages.concat(),
+    }))
+}
+
+/// The blocks of each stage.
+fn blocks(
+    widths: &[usize],
+    image: ImageShape,
+    init: &mut Initializer,
+    halving: impl Fn([usize; 2], &mut Initializer) -> Vec<ConvBlock>,
+) -> Vec<Vec<ConvBlock>> {
+    let mut inputs = image.channels;
+    let mut stages = Vec::with_capacity(widths.len());
+    for width in widths {
+        stages.push(halving([inputs, *width], init));
+        inputs = *width;
+    }
+    stages
+}
+
+/// Checks the widths; channels, rows and columns of the last maps.
+fn check_maps(widths: &[usize], image: ImageShape) -> Result<[usize; 3]> {
     let Some(last) = widths.last() else {
         return Err(Error::config(
             WIDTHS,
@@ -147,7 +240,6 @@ fn features(widths: &[usize], spec: &EncoderSpec) -> Result<usize> {
     for width in widths {
         check::width(WIDTHS, *width)?;
     }
-    let image = spec.image;
     let most = image.height.min(image.width).ilog2() as usize;
     if widths.len() > most {
         return Err(Error::config(
@@ -165,10 +257,5 @@ fn features(widths: &[usize], spec: &EncoderSpec) -> Result<usize> {
         let (rows, columns) = (image.height >> halvings, image.width >> halvings);
         check::tensor(WIDTHS, &[*width, rows, columns])?;
     }
-    check::tensor(WIDTHS, &[*last, height, width, 2, spec.latent_dimensions])?;
-    check::tensor(
-        "model.latent_dimensions",
-        &[4, spec.latent_dimensions, spec.latent_dimensions],
-    )?;
-    Ok(last * height * width)
+    Ok([*last, height, width])
 }

@@ -131,9 +131,9 @@ impl Structure {
         let encoder = model.encoder();
         Self {
             pooled: encoder
-                .downcast_ref::<ConvEncoder>()
+                .and_then(|encoder| encoder.downcast_ref::<ConvEncoder>())
                 .map(ConvEncoder::pooled),
-            resnet18: encoder.downcast_ref::<ResNet18>().is_some(),
+            resnet18: encoder.is_some_and(|encoder| encoder.downcast_ref::<ResNet18>().is_some()),
         }
     }
 }

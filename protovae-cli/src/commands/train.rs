@@ -69,6 +69,7 @@ pub fn run(arguments: &TrainArgs, voice: Voice) -> Result<()> {
     let training = &config.training;
     let threads = training.loader_threads;
     let train = session::training_loader(&config, &data)?;
+    let unchanged = session::loader(&data.train, training.batch_size, threads, None)?;
     let test = session::loader(&data.test, training.batch_size, threads, None)?;
     let mut progress = Progress::new(voice);
     let trained = Trainer {
@@ -76,6 +77,7 @@ pub fn run(arguments: &TrainArgs, voice: Voice) -> Result<()> {
         seed: config.seed,
         device: &device,
         train: &train,
+        unchanged: &unchanged,
         test: &test,
         class_names: &data.classes,
         data_digest: &data.digest,

@@ -74,6 +74,7 @@ fn a_third_partys_encoder_trains_resumes_and_is_used_from_a_file() {
     assert!(
         model
             .encoder()
+            .unwrap()
             .downcast_ref::<ThirdPartyEncoder>()
             .is_some()
     );

@@ -49,6 +49,7 @@ mod decoder;
 mod encoder;
 mod exercise;
 mod explainer;
+mod features;
 mod head;
 mod inputs;
 mod model;
@@ -58,6 +59,7 @@ mod subject;
 pub use decoder::decoder;
 pub use encoder::encoder;
 pub use explainer::explainer;
+pub use features::features;
 pub use head::head;
 pub use model::model;
 

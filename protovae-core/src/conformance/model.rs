@@ -182,10 +182,11 @@ fn model_losses(subject: &Subject, module: &BoxModel, spec: &ModelSpec) -> Resul
         return Err(subject.fails("losses (evaluation): expected a term, found none"));
     };
     // A classifier of the mean alone does not train what makes the log variance; only there that is no fault.
-    let images = images(SAMPLES, spec.image, &device);
-    let posterior = module.encoder().encode(images);
-    if module.decode(posterior.mean).is_none() {
-        all = all + weighted_sum(&posterior.log_variance);
+    if let Some(encoder) = module.encoder() {
+        let posterior = encoder.encode(images(SAMPLES, spec.image, &device));
+        if module.decode(posterior.mean).is_none() {
+            all = all + weighted_sum(&posterior.log_variance);
+        }
     }
     subject.gradients(module, &all)
 }

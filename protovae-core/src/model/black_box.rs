@@ -120,8 +120,8 @@ impl Model for BlackBox {
         self.classes
     }
 
-    fn encoder(&self) -> &BoxEncoder {
-        &self.encoder
+    fn encoder(&self) -> Option<&BoxEncoder> {
+        Some(&self.encoder)
     }
 
     fn prototypes(&self) -> Option<PrototypeBank> {

@@ -1,10 +1,16 @@
 //! Models: what the trainer, the measures and the pictures know of them, and the two that live here.
 
 mod black_box;
+mod concepts;
+mod phase;
 mod protovae;
+mod provenance;
 
 pub use black_box::{BlackBox, BlackBoxConfig};
+pub use concepts::Concepts;
+pub use phase::{EpochDone, Phase, replaced};
 pub use protovae::{ProtoVae, ProtoVaeConfig};
+pub use provenance::{Provenance, Region};
 
 use std::fmt::Debug;
 
@@ -91,8 +97,10 @@ pub trait Model {
     /// `K`.
     fn classes(&self) -> usize;
 
-    /// The encoder, for explainers that walk its layers.
-    fn encoder(&self) -> &BoxEncoder;
+    /// The encoder, for explainers that walk its layers; none if the model is built on feature maps.
+    fn encoder(&self) -> Option<&BoxEncoder> {
+        None
+    }
 
     /// The prototypes, if the model has such.
     fn prototypes(&self) -> Option<PrototypeBank> {
@@ -114,6 +122,42 @@ pub trait Model {
     /// Images `[N, C, H, W]` of latents `[N, L]`, if the model can decode.
     fn decode(&self, latents: Tensor<2>) -> Option<Tensor<4>> {
         let _ = latents;
+        None
+    }
+
+    /// How epoch `epoch` (from 0) trains, for models that do not train all epochs alike.
+    fn phase(&self, epoch: usize) -> Phase {
+        let _ = epoch;
+        Phase::default()
+    }
+
+    /// What is to be done once the steps of an epoch are done, such as moving prototypes onto training images: the model that
+    /// goes on, or none if it stays. It must be a pure function of the model and of `done`, so that a run that was killed
+    /// meanwhile repeats it, and must keep the identity of every parameter ([`replaced`]).
+    ///
+    /// # Errors
+    /// If the data cannot be read.
+    fn after_epoch(&self, done: &EpochDone<'_>) -> Result<Option<BoxModel>> {
+        let _ = done;
+        Ok(None)
+    }
+
+    /// The training image that each prototype is, or is part of, in the order of the bank; none for a prototype that is
+    /// none, or none yet. `None` for models whose prototypes are not taken from images.
+    fn provenance(&self) -> Option<Vec<Option<Provenance>>> {
+        None
+    }
+
+    /// Similarity of every patch of images `[N, C, H, W]` to every prototype, `[N, K·M, h, w]`, if prototypes are compared with
+    /// patches.
+    fn similarity_maps(&self, images: Tensor<4>) -> Option<Tensor<4>> {
+        let _ = images;
+        None
+    }
+
+    /// The concepts that images are explained by, if the model explains itself by such rather than by prototypes.
+    fn concepts(&self, images: Tensor<4>) -> Option<Concepts> {
+        let _ = images;
         None
     }
 }

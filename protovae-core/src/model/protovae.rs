@@ -308,8 +308,8 @@ impl Model for ProtoVae {
         self.classes
     }
 
-    fn encoder(&self) -> &BoxEncoder {
-        &self.encoder
+    fn encoder(&self) -> Option<&BoxEncoder> {
+        Some(&self.encoder)
     }
 
     fn prototypes(&self) -> Option<PrototypeBank> {

@@ -4,8 +4,8 @@ use std::fmt::Debug;
 
 use burn::tensor::Tensor;
 
-use super::LayerView;
-use crate::error::Result;
+use super::{BoxFeatures, LayerView};
+use crate::error::{Error, Result};
 use crate::image_shape::ImageShape;
 use crate::random::Initializer;
 
@@ -111,4 +111,17 @@ pub trait EncoderConfig: Debug + Send + Sync {
     /// # Errors
     /// If the recipe does not fit `spec`, such as images too small for the number of poolings.
     fn build(&self, spec: &EncoderSpec, init: &mut Initializer) -> Result<BoxEncoder>;
+
+    /// Builds the convolutional part alone, for models that work on feature maps: the same layers without the fully connected
+    /// end, drawn from `init` in the same order.
+    ///
+    /// # Errors
+    /// [`Error::Config`] unless the recipe overrides this; if it does not fit `image`.
+    fn build_features(&self, image: ImageShape, init: &mut Initializer) -> Result<BoxFeatures> {
+        let _ = (image, init);
+        Err(Error::config(
+            "model.encoder.type",
+            "this encoder does not show its feature maps, which this model needs; use `conv-pool`, `conv-stride` or `resnet18`",
+        ))
+    }
 }

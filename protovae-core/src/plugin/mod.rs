@@ -8,14 +8,18 @@
 mod decoder;
 mod encoder;
 mod explainer;
+mod features;
 mod head;
 mod layer;
 
 pub use decoder::{BoxDecoder, Decoder, DecoderConfig, DecoderSpec};
 pub use encoder::{BoxEncoder, Encoder, EncoderConfig, EncoderSpec, Posterior};
 pub use explainer::{Explainer, ExplainerConfig, Explanation, Target};
+pub use features::{BoxFeatures, FeatureExtractor};
 pub use head::{BoxHead, HeadConfig, HeadOutput, HeadSpec, PrototypeBank, PrototypeHead};
 pub use layer::{Activation, LayerView};
 
 #[doc(hidden)]
-pub use {decoder::DecoderObject, encoder::EncoderObject, head::HeadObject};
+pub use {
+    decoder::DecoderObject, encoder::EncoderObject, features::FeaturesObject, head::HeadObject,
+};

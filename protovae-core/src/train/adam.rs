@@ -45,6 +45,10 @@ impl Optimizer for Adam {
         grad: Tensor<D>,
         state: Option<Self::State<D>>,
     ) -> (Tensor<D>, Option<Self::State<D>>) {
+        // A rate of 0 is how a phase of training leaves a parameter out: its moments are not to remember gradients meanwhile.
+        if lr == 0.0 {
+            return (tensor, state);
+        }
         let Some(mut operands) = Operands::new(&tensor, &grad, state.as_ref()) else {
             return self.stock().step(lr, tensor, grad, state);
         };

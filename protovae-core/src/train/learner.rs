@@ -10,7 +10,7 @@ use super::rates::learning_rates;
 use super::{Batch, TrainingConfig};
 use crate::device::on_workers;
 use crate::error::Result;
-use crate::model::{BoxModel, Mode, StepOutput};
+use crate::model::{BoxModel, Mode, Phase, StepOutput};
 
 /// A model and its optimizer: what a training step changes.
 ///
@@ -39,6 +39,17 @@ impl Learner {
             optimizer,
             rates,
         })
+    }
+
+    /// Takes over the learning rates of a phase of training.
+    ///
+    /// # Errors
+    /// [`Error::Config`](crate::Error::Config) if they name parameters that the model has not.
+    pub fn enter(&mut self, config: &TrainingConfig, phase: &Phase) -> Result<()> {
+        let mut config = config.clone();
+        config.learning_rates.extend(phase.learning_rates.clone());
+        self.rates = learning_rates(&self.model, &config)?;
+        Ok(())
     }
 
     /// The model as it stands.

@@ -66,6 +66,9 @@ pub struct EpochRecord {
 pub struct Timing {
     /// Seconds of the training part, in this process (a resumed epoch counts from its resumption).
     pub train_seconds: f64,
+    /// Seconds of what the model did after the steps, such as moving prototypes onto training images.
+    #[serde(default)]
+    pub refining_seconds: f64,
     /// Seconds of the evaluation.
     pub test_seconds: f64,
     /// Seconds the trainer waited for batches.

@@ -13,7 +13,7 @@ use super::metrics::{DeviceFigures, EpochRecord, MetricsLine, Sums, Timing};
 use super::run_directory::MetricsLog;
 use super::{Batch, BatchSource, RunDirectory, TrainingConfig};
 use crate::error::{Error, Result};
-use crate::model::BoxModel;
+use crate::model::{BoxModel, EpochDone};
 
 /// What happens while training, for progress displays.
 #[derive(Debug)]
@@ -43,6 +43,11 @@ pub enum Event<'a> {
     },
     /// A metrics line was written.
     Metrics(&'a MetricsLine),
+    /// The model does what it does after the steps of an epoch, if it does anything.
+    Refining {
+        /// Epoch, from 1.
+        epoch: usize,
+    },
     /// The test set is being evaluated.
     Evaluating {
         /// Epoch, from 1.
@@ -75,6 +80,9 @@ pub struct Trainer<'a> {
     pub device: &'a Device,
     /// Training batches.
     pub train: &'a dyn BatchSource,
+    /// The same training images without augmentation, in the order of the data set, for models that look at them between
+    /// epochs.
+    pub unchanged: &'a dyn BatchSource,
     /// Test batches.
     pub test: &'a dyn BatchSource,
     /// Names for warnings; may be empty.
@@ -178,8 +186,11 @@ impl Trainer<'_> {
         let begun = Instant::now();
         let mut samples = 0usize;
         let first = progress.state.step_in_epoch;
+        let phase = progress.learner.model().phase(progress.state.epoch);
+        progress.learner.enter(self.config, &phase)?;
+        let steps = if phase.steps { self.steps() } else { first };
         let mut batches = self.train.epoch(progress.state.epoch as u64, first)?;
-        for _ in first..self.steps() {
+        for _ in first..steps {
             let Some(host) = batches.next() else { break };
             let done;
             (progress, done) = self.step(progress, host?)?;
@@ -189,6 +200,11 @@ impl Trainer<'_> {
         drop(batches);
         self.flush(&mut progress)?;
         let train_seconds = begun.elapsed().as_secs_f64();
+
+        self.observer.event(&Event::Refining { epoch });
+        let begun = Instant::now();
+        progress.learner = self.refine(progress.learner, progress.state.epoch)?;
+        let refining_seconds = begun.elapsed().as_secs_f64();
 
         self.observer.event(&Event::Evaluating { epoch });
         let begun = Instant::now();
@@ -214,6 +230,7 @@ impl Trainer<'_> {
             warnings,
             timing: Timing {
                 train_seconds,
+                refining_seconds,
                 test_seconds: begun.elapsed().as_secs_f64(),
                 waited_seconds,
                 waited_share: waited_seconds / train_seconds.max(f64::MIN_POSITIVE),
@@ -226,6 +243,23 @@ impl Trainer<'_> {
         progress.state.sums = Sums::default();
         self.checkpoint(&mut progress)?;
         Ok((progress, record))
+    }
+
+    /// What the model does after the steps of `epoch`, from 0.
+    fn refine(&self, learner: Learner, epoch: usize) -> Result<Learner> {
+        let device = self.device.clone().without_autodiff();
+        let changed = learner.model().after_epoch(&EpochDone {
+            epoch,
+            epochs: self.config.epochs,
+            seed: self.seed,
+            images: self.unchanged,
+            max_batches: self.config.max_batches,
+            device: &device,
+        })?;
+        match changed {
+            Some(model) => learner.try_map(|_, optimizer| Ok((model, optimizer))),
+            None => Ok(learner),
+        }
     }
 
     /// One optimisation step; gives the number of samples in it.

@@ -497,8 +497,8 @@ impl Model for ToyModel {
         }
     }
 
-    fn encoder(&self) -> &BoxEncoder {
-        &self.encoder
+    fn encoder(&self) -> Option<&BoxEncoder> {
+        Some(&self.encoder)
     }
 
     fn prototypes(&self) -> Option<PrototypeBank> {

@@ -67,8 +67,8 @@ impl Model for Transparent {
     fn classes(&self) -> usize {
         CLASSES
     }
-    fn encoder(&self) -> &BoxEncoder {
-        &self.encoder
+    fn encoder(&self) -> Option<&BoxEncoder> {
+        Some(&self.encoder)
     }
     fn prototypes(&self) -> Option<PrototypeBank> {
         Some(PrototypeBank {

@@ -115,6 +115,7 @@ fn errors_of_the_data_are_passed_on() {
         seed: SEED,
         device: &Device::flex().autodiff(),
         train: &failing,
+        unchanged: &failing,
         test: &test_source(),
         class_names: &[],
         data_digest: "toy",

@@ -54,6 +54,7 @@ fn the_same_seed_gives_the_same_bytes() {
         seed: SEED + 1,
         device: &Device::flex().autodiff(),
         train: &train_source(),
+        unchanged: &train_source(),
         test: &test_source(),
         class_names: &[],
         data_digest: "toy",

@@ -231,6 +231,7 @@ fn a_run_goes_on_with_its_own_data_only() {
         seed: SEED,
         device: &Device::flex().autodiff(),
         train: &train_source(),
+        unchanged: &train_source(),
         test: &test_source(),
         class_names: &[],
         data_digest: "other data",

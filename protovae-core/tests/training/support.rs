@@ -100,6 +100,7 @@ pub(super) fn fit_model(
         seed: SEED,
         device: &Device::flex().autodiff(),
         train: &train_source(),
+        unchanged: &train_source(),
         test: &test_source(),
         class_names: &[],
         data_digest: "toy",

@@ -133,7 +133,10 @@ impl Explainer for PrototypicalExplainer {
             .prototypes()
             .ok_or_else(|| unsupported("prototypes, at which this explanation starts"))?;
         let shares = Shares::new(&model, &bank, targets, self.sharing)?;
-        let propagator = Propagator::new(model.encoder(), model.image_shape(), &self.composite)?;
+        let encoder = model
+            .encoder()
+            .ok_or_else(|| unsupported("encoder, through which relevance is propagated"))?;
+        let propagator = Propagator::new(encoder, model.image_shape(), &self.composite)?;
         let images = images.without_autodiff();
         let [samples, channels, height, width] = images.dims();
         if samples == 0 {

@@ -48,8 +48,8 @@ impl Model for Linear {
     fn classes(&self) -> usize {
         self.weights.dims()[0]
     }
-    fn encoder(&self) -> &BoxEncoder {
-        &self.encoder
+    fn encoder(&self) -> Option<&BoxEncoder> {
+        Some(&self.encoder)
     }
     fn prototypes(&self) -> Option<PrototypeBank> {
         Some(PrototypeBank {
