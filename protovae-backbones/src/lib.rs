@@ -5,6 +5,7 @@
 //! * [`decoders`]: `conv-transpose`, its decoders.
 //! * [`heads`]: `prototype`, the head of the paper, and `linear`, that of the black box it is compared with.
 //! * [`networks`]: the recipe of each data set's encoder and decoder.
+//! * [`systems`]: the models that ProtoVAE is compared with.
 //! * [`kernels`]: the layers' arithmetic.
 //! * [`weights`]: other programs' weights in, ours out.
 //!
@@ -45,6 +46,7 @@ pub mod heads;
 pub mod kernels;
 pub mod layers;
 pub mod networks;
+pub mod systems;
 pub mod weights;
 
 /// Compiles and runs the example in the README.

@@ -5,9 +5,9 @@
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{Device, Tensor};
 use protovae_backbones::networks::Network;
-use protovae_core::{ImageShape, conformance};
 use protovae_core::plugin::{DecoderConfig, DecoderSpec, EncoderConfig, EncoderSpec, HeadConfig};
 use protovae_core::random::Initializer;
+use protovae_core::{ImageShape, conformance};
 
 #[test]
 fn recipes_survive_json() {

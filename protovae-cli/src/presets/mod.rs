@@ -1,4 +1,6 @@
-//! Named configurations: the paper's settings for its data sets, the black box, and the embedded set.
+//! Named configurations: the paper's settings for its data sets, the compared systems, and the embedded set.
+
+mod systems;
 
 use protovae_backbones::networks::Network;
 use protovae_core::ImageShape;
@@ -252,6 +254,7 @@ pub fn all() -> Vec<Preset> {
     presets.extend(Network::SMALL.map(resnet18));
     presets.extend(Network::SMALL.map(reference2022));
     presets.extend(Network::SMALL.map(black_box));
+    presets.extend(systems::all());
     presets
 }
 
