@@ -58,3 +58,15 @@ pub(crate) fn image(image: ImageShape) -> Result<()> {
     }
     Ok(())
 }
+
+/// `value` lies above 0 and below 1.
+pub(crate) fn fraction(key: &str, value: f64) -> Result<()> {
+    if value > 0.0 && value < 1.0 {
+        Ok(())
+    } else {
+        Err(Error::config(
+            key,
+            format!("must lie between 0 and 1, not {value}"),
+        ))
+    }
+}

@@ -2,3 +2,18 @@
 //!
 //! Each is one file: a module that implements [`Model`](protovae_core::model::Model), and its recipe. They share encoders,
 //! layers, losses, loader, trainer, checkpoints, report and measures with ProtoVAE.
+
+mod k_means;
+mod kmex;
+
+pub use k_means::{Clusters, k_means};
+pub use kmex::{KMex, KMexConfig};
+
+use protovae_core::{Error, Result};
+
+/// Recipes of plugins are trait objects without `Clone`; their one certain property is that they serialise.
+fn clone_config<T: serde::Serialize + serde::de::DeserializeOwned>(config: &T) -> Result<T> {
+    serde_json::to_value(config)
+        .and_then(serde_json::from_value)
+        .map_err(|error| Error::config("model", format!("cannot be written as JSON: {error}")))
+}

@@ -3,11 +3,11 @@
 use protovae_backbones::networks::Network;
 use serde_json::{Value, json};
 
-use super::{Preset, augmentation, encoder, settings, spec};
+use super::{Preset, augmentation, decoder, encoder, settings, spec};
 
 /// All of them, system by system.
 pub(super) fn all() -> Vec<Preset> {
-    let systems: [System; 0] = [];
+    let systems = [KMEX, PANVAE];
     let small = systems
         .iter()
         .flat_map(|system| Network::SMALL.map(|network| preset(system, network, false)));
@@ -28,6 +28,36 @@ struct System {
     /// How long it trains.
     epochs: fn(Network) -> usize,
 }
+
+/// Successors of ProtoVAE: as long as what they are built on.
+const KMEX: System = System {
+    name: "kmex",
+    title: "KMEx (a black box's nearest k-means centre)",
+    model: |network| {
+        json!({
+            "type": "kmex",
+            "latent_dimensions": network.latent_dimensions(),
+            "prototypes_per_class": network.prototypes_per_class(),
+        })
+    },
+    epochs: |network| settings(network).black_box_epochs,
+};
+
+const PANVAE: System = System {
+    name: "panvae",
+    title: "PanVAE (ProtoVAE with the volumetric loss)",
+    model: |network| {
+        json!({
+            "type": "protovae",
+            "latent_dimensions": network.latent_dimensions(),
+            "prototypes_per_class": network.prototypes_per_class(),
+            "decoder": decoder(network),
+            "head": {"type": "prototype"},
+            "loss": {"weights": {"orthonormality": 0.0, "volume": 1.0}},
+        })
+    },
+    epochs: |network| settings(network).epochs,
+};
 
 fn preset(system: &System, network: Network, resnet18: bool) -> Preset {
     let (suffix, with) = match resnet18 {

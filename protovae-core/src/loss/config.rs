@@ -88,6 +88,14 @@ pub struct LossWeights {
     pub kl: f64,
     /// Of `L_orth` (Eq. 6). Default 1.
     pub orthonormality: f64,
+    /// Of the inverse volume of a class's prototypes, PanVAE's in place of `L_orth`. Default 0; computed only if it is not.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub volume: f64,
+}
+
+/// What is off is not written, so that files say of ProtoVAE what they said before there was PanVAE.
+fn is_zero(weight: &f64) -> bool {
+    *weight == 0.0
 }
 
 impl Default for LossWeights {
@@ -97,6 +105,7 @@ impl Default for LossWeights {
             reconstruction: 1.0,
             kl: 1.0,
             orthonormality: 1.0,
+            volume: 0.0,
         }
     }
 }
@@ -175,6 +184,7 @@ struct WeightsFile {
     reconstruction: Option<f64>,
     kl: Option<f64>,
     orthonormality: Option<f64>,
+    volume: Option<f64>,
 }
 
 impl From<LossFile> for LossConfig {
@@ -206,6 +216,7 @@ impl From<LossFile> for LossConfig {
                     .weights
                     .orthonormality
                     .unwrap_or(base.weights.orthonormality),
+                volume: file.weights.volume.unwrap_or(base.weights.volume),
             },
         }
     }
@@ -332,6 +343,7 @@ impl LossConfig {
             ("reconstruction", self.weights.reconstruction),
             ("kl", self.weights.kl),
             ("orthonormality", self.weights.orthonormality),
+            ("volume", self.weights.volume),
         ];
         for (name, weight) in weights {
             if !weight.is_finite() || weight < 0.0 {

@@ -11,6 +11,7 @@ mod pairwise;
 mod prediction;
 mod similarity;
 mod spread;
+mod volume;
 
 pub use config::{
     CONVENTION_KEYS, Convention, Distance, FrobeniusNorm, Latent, LossConfig, LossWeights,
@@ -24,3 +25,4 @@ pub use mixture::{
 pub use orthonormality::orthonormality;
 pub use prediction::{cross_entropy, reconstruction_errors};
 pub use similarity::{distances, euclidean_distances, similarity, squared_distances};
+pub use volume::inverse_volume;

@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use burn::module::Param;
 use burn::tensor::{Device, Tensor};
 
-use crate::train::BatchSource;
+use crate::error::Result;
+use crate::image_shape::ImageShape;
+use crate::train::{Batch, BatchSource};
 
 /// How an epoch trains.
 #[derive(Debug, Clone, PartialEq)]
@@ -47,6 +49,20 @@ impl EpochDone<'_> {
     /// Whether this was the last epoch.
     pub fn is_last(&self) -> bool {
         self.epoch + 1 >= self.epochs
+    }
+
+    /// The training images, batch by batch, on the device.
+    ///
+    /// # Errors
+    /// If they cannot be read, or are not of this shape and these classes.
+    pub fn batches(
+        &self,
+        image: ImageShape,
+        classes: usize,
+    ) -> Result<impl Iterator<Item = Result<Batch>> + '_> {
+        let most = self.max_batches.unwrap_or(usize::MAX);
+        let batches = self.images.epoch(0, 0)?.take(most);
+        Ok(batches.map(move |host| Batch::new(host?, image, classes, self.seed, 0, self.device)))
     }
 }
 

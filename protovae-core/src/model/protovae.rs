@@ -8,8 +8,8 @@ use super::{BoxModel, LossTerm, Mode, Model, ModelConfig, ModelSpec, Prediction,
 use crate::error::{Error, Result};
 use crate::image_shape::ImageShape;
 use crate::loss::{
-    Latent, LossConfig, cross_entropy, mixture_divergence, mixture_weights, orthonormality,
-    own_class_divergence, own_class_similarities, reconstruction_errors,
+    Latent, LossConfig, cross_entropy, inverse_volume, mixture_divergence, mixture_weights,
+    orthonormality, own_class_divergence, own_class_similarities, reconstruction_errors,
 };
 use crate::plugin::{
     BoxDecoder, BoxEncoder, BoxHead, DecoderConfig, DecoderSpec, EncoderConfig, EncoderSpec,
@@ -124,6 +124,14 @@ impl ModelConfig for ProtoVaeConfig {
         self.loss.check("model.loss")?;
         let prototypes_per_class = self.prototypes_per_class(spec.classes)?;
         let latent_dimensions = self.latent_dimensions;
+        if self.loss.weights.volume != 0.0 && prototypes_per_class > latent_dimensions {
+            return Err(Error::config(
+                "model.loss.weights.volume",
+                format!(
+                    "{prototypes_per_class} prototypes a class span no volume in {latent_dimensions} latent dimensions"
+                ),
+            ));
+        }
         let encoder = self.encoder.build(
             &EncoderSpec {
                 image: spec.image,
@@ -280,6 +288,14 @@ impl Model for ProtoVae {
                         self.loss.orthonormality_reduction,
                     ),
                     weight: weights.orthonormality,
+                });
+            }
+            // Not by default in evaluation either: it means nothing to a model that was not trained with it.
+            if weights.volume != 0.0 {
+                terms.push(LossTerm {
+                    name: "volume",
+                    value: inverse_volume(bank.by_class()),
+                    weight: weights.volume,
                 });
             }
         }
