@@ -1,11 +1,15 @@
 //! The command line.
 
+mod compare;
+
 use std::path::PathBuf;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use protovae_backbones::weights::Layout;
 use protovae_core::device::DeviceChoice;
+
+pub use compare::{CompareArgs, TableFormat};
 
 /// Train, judge and show self-explainable image classifiers with prototypes (ProtoVAE).
 #[derive(Debug, Parser)]
@@ -49,6 +53,8 @@ pub enum Command {
     Explain(ExplainArgs),
     /// What explanations are worth: masking, ordering, robustness, attacks and diversity, beside a random map.
     Measure(MeasureArgs),
+    /// Several runs side by side: accuracy, size, speed, and what their explanations and prototypes are worth.
+    Compare(CompareArgs),
     /// Everything about a run on one HTML page that opens from disk: curves, prototypes, reasons, measures, warnings.
     Report(ReportArgs),
     /// Read weights of PyTorch programs (a ProtoVAE checkpoint, torchvision's resnet18) into a model that every command takes.

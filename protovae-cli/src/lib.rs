@@ -17,6 +17,7 @@ mod error;
 pub mod initial_weights;
 mod machine;
 pub mod output;
+mod paper;
 pub mod presets;
 mod session;
 mod suggest;
@@ -85,6 +86,7 @@ pub fn run(cli: args::Cli) -> Result<()> {
         args::Command::Prototypes(prototypes) => commands::prototypes::run(&prototypes, voice),
         args::Command::Explain(explain) => commands::explain::run(&explain, voice),
         args::Command::Measure(measure) => commands::measure::run(&measure, voice),
+        args::Command::Compare(compare) => commands::compare::run(&compare, voice),
         args::Command::Report(report) => commands::report::run(&report, voice),
         args::Command::Import(import) => commands::import::run(&import, voice),
         args::Command::Export(export) => commands::export::run(&export, voice),

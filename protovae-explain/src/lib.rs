@@ -6,6 +6,7 @@
 //! * [`views`]: evidence of a prediction; what prototypes stand for; images that are unlike the training's.
 //! * [`pictures`]: grids, maps in colour, panels, charts.
 //! * [`report`]: all of it on one HTML page.
+//! * [`side_by_side`]: several runs in one table and on one page.
 //!
 //! Tensors of images are `[N, C, H, W]` with values in `[-1, 1]`; models are taken in evaluation, as `valid()`.
 //!
@@ -26,7 +27,9 @@ pub mod measures;
 pub mod pictures;
 pub mod relevance;
 pub mod report;
+pub mod side_by_side;
 pub mod views;
+mod words;
 
 pub use error::{Error, Result};
 

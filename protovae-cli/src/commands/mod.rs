@@ -1,6 +1,7 @@
 //! One module a command; each is little more than a call into the libraries.
 
 pub mod bench;
+pub mod compare;
 pub mod config;
 pub mod data;
 pub mod doctor;

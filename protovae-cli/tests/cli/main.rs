@@ -7,6 +7,7 @@
 mod abstain;
 mod bad_input;
 mod bench;
+mod compare;
 mod data;
 mod devices;
 mod errors;

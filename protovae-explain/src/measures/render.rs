@@ -1,64 +1,10 @@
 //! Comparisons as text: aligned columns, or Markdown.
 
 use super::{Better, Comparison, Form, Noise, Quantity, Row, Table};
+use crate::words::Words;
 
 /// By how many standard errors of the difference a mean has to beat the random map to be marked.
 const MARGIN: f64 = 2.0;
-
-/// A grid of words with a head.
-struct Words {
-    head: Vec<String>,
-    rows: Vec<Vec<String>>,
-}
-
-impl Words {
-    fn widths(&self) -> Vec<usize> {
-        let width = |column: usize| {
-            let cells = self.rows.iter().chain([&self.head]);
-            let lengths = cells.map(|row| row.get(column).map_or(0, |cell| cell.chars().count()));
-            lengths.max().unwrap_or(0)
-        };
-        (0..self.head.len()).map(width).collect()
-    }
-
-    /// Rows of cells padded to the width of their column, the first to the left and the others to the right.
-    fn padded(&self) -> Vec<Vec<String>> {
-        let widths = self.widths();
-        let pad = |row: &Vec<String>| -> Vec<String> {
-            let cells = row.iter().zip(&widths).enumerate();
-            cells
-                .map(|(column, (cell, width))| match column {
-                    0 => format!("{cell:<width$}"),
-                    _ => format!("{cell:>width$}"),
-                })
-                .collect()
-        };
-        [&self.head]
-            .into_iter()
-            .chain(&self.rows)
-            .map(pad)
-            .collect()
-    }
-
-    fn text(&self) -> String {
-        let lines = self.padded().into_iter();
-        let lines = lines.map(|cells| cells.join("  ").trim_end().to_string() + "\n");
-        lines.collect()
-    }
-
-    fn markdown(&self) -> String {
-        let mut lines = self.padded().into_iter();
-        let line = |cells: Vec<String>| format!("| {} |\n", cells.join(" | "));
-        let mut text = lines.next().map(line).unwrap_or_default();
-        let rule = |(column, width): (usize, &usize)| match column {
-            0 => "-".repeat((*width).max(3)),
-            _ => "-".repeat(width.saturating_sub(1).max(2)) + ":",
-        };
-        text += &line(self.widths().iter().enumerate().map(rule).collect());
-        text.extend(lines.map(line));
-        text
-    }
-}
 
 fn cell(row: &Row) -> String {
     let mark = match row.beats_random(MARGIN) {

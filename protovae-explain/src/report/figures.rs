@@ -45,7 +45,7 @@ impl Picture {
     }
 
     /// The picture, shown `side` pixels wide.
-    pub(super) fn figure(&self, side: u32) -> Markup {
+    pub(crate) fn figure(&self, side: u32) -> Markup {
         let height =
             (u64::from(side) * u64::from(self.height) / u64::from(self.width.max(1))) as u32;
         html! {
@@ -118,7 +118,7 @@ impl Chart {
 }
 
 /// A share as per cent; a dash for none.
-pub(super) fn percent(share: f64) -> String {
+pub(crate) fn percent(share: f64) -> String {
     if share.is_finite() {
         format!("{:.1} %", 100.0 * share)
     } else {
@@ -127,7 +127,7 @@ pub(super) fn percent(share: f64) -> String {
 }
 
 /// A number with a few digits; a dash for none.
-pub(super) fn number(value: f64) -> String {
+pub(crate) fn number(value: f64) -> String {
     if !value.is_finite() {
         return "–".to_string();
     }
@@ -138,7 +138,7 @@ pub(super) fn number(value: f64) -> String {
 }
 
 /// A name and what it is, a line each.
-pub(super) fn facts(facts: &[(String, String)]) -> Markup {
+pub(crate) fn facts(facts: &[(String, String)]) -> Markup {
     html! {
         @if !facts.is_empty() {
             dl .facts {
@@ -149,7 +149,7 @@ pub(super) fn facts(facts: &[(String, String)]) -> Markup {
 }
 
 /// A table that scrolls within its own frame on a narrow screen.
-pub(super) fn scrolling(label: &str, table: Markup) -> Markup {
+pub(crate) fn scrolling(label: &str, table: Markup) -> Markup {
     html! { div .scroll role="region" aria-label=(label) tabindex="0" { (table) } }
 }
 

@@ -12,7 +12,8 @@
 //! ```
 
 mod confusion;
-mod figures;
+pub(crate) mod document;
+pub(crate) mod figures;
 mod gather;
 mod gather_measures;
 mod gather_predictions;

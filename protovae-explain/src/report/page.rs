@@ -1,15 +1,11 @@
 //! The page around its sections.
 
-use maud::{DOCTYPE, Markup, PreEscaped, html};
+use maud::{Markup, html};
 
+use super::document::{Document, Section, document};
 use super::figures::{facts, too_large};
 use super::{Report, confusion, measured, predictions, prototypes, training};
 use crate::error::Result;
-
-const STYLE: &str = include_str!("style.css");
-
-/// Nothing is loaded and nothing runs: pictures are inside the page, and so is the style.
-const POLICY: &str = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'";
 
 /// How much of what takes room is shown.
 #[derive(Debug, Clone, Copy)]
@@ -18,13 +14,6 @@ pub(super) struct Room {
     pub(super) neighbours: usize,
     /// Explained predictions.
     pub(super) predictions: usize,
-}
-
-/// A section: its name in the address, its heading, what is in it.
-struct Section {
-    id: &'static str,
-    heading: &'static str,
-    content: Markup,
 }
 
 impl Report {
@@ -113,63 +102,20 @@ impl Report {
     }
 
     fn page(&self, room: Room, shortened: bool) -> Markup {
-        let sections = self.sections(room);
-        html! {
-            (DOCTYPE)
-            html lang="en" {
-                head {
-                    meta charset="utf-8";
-                    meta http-equiv="Content-Security-Policy" content=(POLICY);
-                    meta name="viewport" content="width=device-width, initial-scale=1";
-                    meta name="color-scheme" content="light dark";
-                    meta name="generator" content={ "protovae " (env!("CARGO_PKG_VERSION")) };
-                    link rel="icon" href="data:,";
-                    title { (self.title) }
-                    style { (PreEscaped(STYLE)) }
-                }
-                body {
-                    a .skip href="#content" { "Skip to the content" }
-                    header {
-                        h1 { (self.title) }
-                        @if !self.subtitle.is_empty() { p .subtitle { (self.subtitle) } }
-                        @if !self.headline.is_empty() {
-                            dl .headline {
-                                @for (name, value) in &self.headline {
-                                    div { dt { (name) } dd { (value) } }
-                                }
-                            }
-                        }
-                        nav aria-label="Contents" {
-                            ul {
-                                @for section in &sections {
-                                    li { a href={ "#" (section.id) } { (section.heading) } }
-                                }
-                            }
-                        }
-                    }
-                    main #content {
-                        @if !self.warnings.is_empty() || shortened {
-                            section .warnings aria-labelledby="warnings" {
-                                h2 #warnings { "Beware" }
-                                ul {
-                                    @for warning in &self.warnings { li { (warning) } }
-                                    @if shortened {
-                                        li { "Some pictures are left out, because the page would have been too large with them." }
-                                    }
-                                }
-                            }
-                        }
-                        @for section in &sections {
-                            section aria-labelledby=(section.id) {
-                                h2 id=(section.id) { (section.heading) }
-                                (section.content)
-                            }
-                        }
-                    }
-                    footer { p { "Made by protovae " (env!("CARGO_PKG_VERSION")) ". This page is complete in itself: it loads nothing and runs nothing." } }
-                }
-            }
+        let mut warnings = self.warnings.clone();
+        if shortened {
+            warnings.push(
+                "Some pictures are left out, because the page would have been too large with them."
+                    .to_string(),
+            );
         }
+        document(&Document {
+            title: &self.title,
+            subtitle: &self.subtitle,
+            headline: &self.headline,
+            warnings: &warnings,
+            sections: self.sections(room),
+        })
     }
 }
 
