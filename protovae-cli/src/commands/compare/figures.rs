@@ -141,7 +141,7 @@ fn file_name(class: &str) -> String {
 /// Figures 4 to 6: a row a system.
 fn prototypes_of_a_class(systems: &[System], class: usize, name: &str, enlargement: u32) -> Panel {
     let row = |system: &System| PanelRow {
-        label: system.run.model.kind().to_string(),
+        label: system.run.system.clone(),
         cells: system
             .of_class(class)
             .iter()
