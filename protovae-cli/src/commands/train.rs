@@ -75,6 +75,7 @@ pub fn run(arguments: &TrainArgs, voice: Voice) -> Result<()> {
         config: training,
         seed: config.seed,
         device: &device,
+        helpers: &[],
         train: &train,
         test: &test,
         class_names: &data.classes,

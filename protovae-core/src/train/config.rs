@@ -16,6 +16,10 @@ pub struct TrainingConfig {
     pub epochs: usize,
     /// Samples a step; default 128.
     pub batch_size: usize,
+    /// A batch is computed in so many parts, one after the other, and stepped on once: less memory for nearly the same step (batch
+    /// normalisation sees a part at a time). Default 1.
+    #[serde(skip_serializing_if = "is_one")]
+    pub batch_parts: usize,
     /// Adam's rate, constant; default 0.001.
     pub learning_rate: f64,
     /// Rates of their own for parameters whose names, as the model file has them, begin so: `{"encoder": 1e-4, "encoder.tail":
@@ -42,11 +46,17 @@ pub struct TrainingConfig {
     pub max_batches: Option<usize>,
 }
 
+#[allow(clippy::trivially_copy_pass_by_ref)] // As serde asks for it.
+fn is_one(value: &usize) -> bool {
+    *value == 1
+}
+
 impl Default for TrainingConfig {
     fn default() -> Self {
         Self {
             epochs: 10,
             batch_size: 128,
+            batch_parts: 1,
             learning_rate: 1e-3,
             learning_rates: BTreeMap::new(),
             beta_1: 0.9,
@@ -71,6 +81,7 @@ impl TrainingConfig {
         for (name, value, highest) in [
             ("epochs", self.epochs, 1_000_000),
             ("batch_size", self.batch_size, 1 << 20),
+            ("batch_parts", self.batch_parts, self.batch_size.max(1)),
             ("log_every", self.log_every, usize::MAX),
             ("keep_checkpoints", self.keep_checkpoints, usize::MAX),
             ("max_batches", self.max_batches.unwrap_or(1), usize::MAX),

@@ -1,16 +1,17 @@
 //! A model and its optimizer, moved by batches.
 
+use burn::module::Module;
+use burn::optim::ModuleOptimizer;
 use burn::optim::lr_scheduler::module_lr_scheduler::ModuleLearningRate;
-use burn::optim::{GradientsParams, ModuleOptimizer};
-use burn::tensor::Tensor;
 
 use super::adam::Adam;
 use super::metrics::DeviceFigures;
+use super::parts::{self, Found, Wanted};
 use super::rates::learning_rates;
 use super::{Batch, TrainingConfig};
 use crate::device::on_workers;
 use crate::error::Result;
-use crate::model::{BoxModel, Mode, StepOutput};
+use crate::model::BoxModel;
 
 /// A model and its optimizer: what a training step changes.
 ///
@@ -68,46 +69,66 @@ impl Learner {
     /// Takes the learner by value so that the optimizer holds the only handle on the weights and can change them in place.
     #[must_use]
     pub fn step(self, batch: &Batch) -> Self {
-        self.step_and(batch, |_, _| ()).0
+        self.step_in_parts(std::slice::from_ref(batch), 1)
     }
 
-    /// As [`step`](Self::step), with the figures of the batch before the update.
-    pub(crate) fn step_with_figures(self, batch: &Batch) -> (Self, DeviceFigures) {
-        self.step_and(batch, |output, total| {
-            DeviceFigures::new(batch, output, total)
-        })
+    /// One step on a batch in parts (see [`HostBatch::into_parts`](super::HostBatch::into_parts)), each on any device, part `i`
+    /// by thread `i` modulo `threads`, which changes nothing but the time. The model stays where it is.
+    ///
+    /// The gradient is that of the whole batch for every loss term that is a mean over samples or does not depend on them.
+    /// Batch normalisation sees the parts one by one.
+    #[must_use]
+    pub fn step_in_parts(self, parts: &[Batch], threads: usize) -> Self {
+        self.step_on(parts, threads, false).0
     }
 
-    fn step_and<T: Send>(
+    /// As [`step_in_parts`](Self::step_in_parts), with the figures of the batch before the update; none of no parts.
+    pub(crate) fn step_with_figures(
         self,
-        batch: &Batch,
-        look: impl FnOnce(&StepOutput, &Tensor<1>) -> T + Send,
-    ) -> (Self, T) {
-        on_workers(&batch.images.device(), || self.step_here(batch, look))
+        parts: &[Batch],
+        threads: usize,
+    ) -> (Self, Option<DeviceFigures>) {
+        self.step_on(parts, threads, true)
     }
 
-    fn step_here<T>(
+    fn step_on(
         self,
-        batch: &Batch,
-        look: impl FnOnce(&StepOutput, &Tensor<1>) -> T,
-    ) -> (Self, T) {
+        parts: &[Batch],
+        threads: usize,
+        figures: bool,
+    ) -> (Self, Option<DeviceFigures>) {
+        let Some(home) = self.model.devices().first().cloned() else {
+            return (self, None);
+        };
         let Self {
             model,
             mut optimizer,
             rates,
         } = self;
-        let output = model.losses(batch, Mode::Training);
-        let total = output.total();
-        let seen = look(&output, &total);
-        drop(output);
-        let gradients = GradientsParams::from_grads(total.backward(), &model);
-        drop(total);
-        let model = optimizer.step(rates.clone(), model, gradients);
+        let wanted = Wanted {
+            scale: 1.0,
+            figures,
+        };
+        let compute = || match parts {
+            [batch] if batch.images.device() == home => {
+                let found = parts::whole(&model, batch, wanted);
+                (model, found)
+            }
+            parts => parts::summed(model, parts, threads, wanted),
+        };
+        // Several threads each go to the workers by themselves; waiting for them here must not be one of the workers.
+        let (model, found) = if threads > 1 {
+            compute()
+        } else {
+            on_workers(&home, compute)
+        };
+        let Found { gradients, figures } = found;
+        let model = on_workers(&home, || optimizer.step(rates.clone(), model, gradients));
         let learner = Self {
             model,
             optimizer,
             rates,
         };
-        (learner, seen)
+        (learner, figures)
     }
 }

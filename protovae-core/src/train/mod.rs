@@ -13,6 +13,7 @@ mod health;
 mod learner;
 mod metrics;
 mod model_file;
+mod parts;
 mod rates;
 mod run_directory;
 mod trainer;

@@ -114,6 +114,7 @@ fn errors_of_the_data_are_passed_on() {
         config: &settings(1),
         seed: SEED,
         device: &Device::flex().autodiff(),
+        helpers: &[],
         train: &failing,
         test: &test_source(),
         class_names: &[],
