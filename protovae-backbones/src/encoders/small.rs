@@ -51,6 +51,10 @@ impl Encoder for ConvEncoder {
         views.extend(self.tail.layer_views());
         Some(views)
     }
+
+    fn takes_lower_precision(&self) -> bool {
+        true
+    }
 }
 
 /// The recipe of an encoder that halves its maps by average pooling, tag `conv-pool`.

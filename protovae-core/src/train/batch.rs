@@ -6,6 +6,7 @@ use burn::tensor::{Device, Int, Tensor, TensorData};
 
 use crate::error::{Error, Result};
 use crate::image_shape::ImageShape;
+use crate::precision::Precision;
 use crate::random::{Purpose, normal_rows};
 
 /// A batch in host memory, as loaders make it.
@@ -105,10 +106,12 @@ pub struct Batch {
     pub seed: u64,
     /// Epoch, from 0.
     pub epoch: u64,
+    /// In what the model's layers are to compute, if they can: [`Model::takes_lower_precision`](crate::model::Model::takes_lower_precision).
+    pub precision: Precision,
 }
 
 impl Batch {
-    /// Puts a host batch on a device after checking it against the model's image shape and number of classes.
+    /// Puts a host batch on a device, to be computed in 32 bits, after checking it against the model's image shape and number of classes.
     ///
     /// # Errors
     /// [`Error::ImageShape`] for other images; [`Error::Config`] for lengths or labels out of range.
@@ -159,6 +162,7 @@ impl Batch {
             indices: host.indices,
             seed,
             epoch,
+            precision: Precision::F32,
         })
     }
 

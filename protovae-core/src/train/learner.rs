@@ -5,6 +5,7 @@ use burn::optim::ModuleOptimizer;
 use burn::optim::lr_scheduler::module_lr_scheduler::ModuleLearningRate;
 
 use super::adam::Adam;
+use super::loss_scale::LossScale;
 use super::metrics::DeviceFigures;
 use super::parts::{self, Found, Wanted};
 use super::rates::learning_rates;
@@ -12,6 +13,7 @@ use super::{Batch, TrainingConfig};
 use crate::device::on_workers;
 use crate::error::Result;
 use crate::model::BoxModel;
+use crate::precision::Precision;
 
 /// A model and its optimizer: what a training step changes.
 ///
@@ -21,14 +23,19 @@ pub struct Learner {
     model: BoxModel,
     optimizer: ModuleOptimizer,
     rates: ModuleLearningRate,
+    precision: Precision,
+    /// Only where gradients pass through a small range.
+    loss_scale: Option<LossScale>,
 }
 
 impl Learner {
     /// A model, on an autodiff device, with a fresh optimizer.
     ///
     /// # Errors
-    /// [`Error::Config`](crate::Error::Config) if `learning_rates` name parameters that the model has not.
+    /// [`Error::Config`](crate::Error::Config) if `learning_rates` name parameters that the model has not, or it cannot compute in
+    /// the configuration's `precision`.
     pub fn new(model: BoxModel, config: &TrainingConfig) -> Result<Self> {
+        config.check_model(&model)?;
         let rates = learning_rates(&model, config)?;
         let optimizer = ModuleOptimizer::from(Adam {
             beta_1: config.beta_1 as f32,
@@ -39,6 +46,8 @@ impl Learner {
             model,
             optimizer,
             rates,
+            precision: config.precision,
+            loss_scale: (config.precision == Precision::F16).then(LossScale::default),
         })
     }
 
@@ -60,11 +69,30 @@ impl Learner {
         Ok(Self {
             model,
             optimizer,
-            rates: self.rates,
+            ..self
         })
     }
 
-    /// One step of optimisation: forward pass, losses, backward pass, update. Nothing waits for the device.
+    /// The scale of the losses, for checkpoints.
+    pub(crate) fn loss_scale(&self) -> Option<&LossScale> {
+        self.loss_scale.as_ref()
+    }
+
+    /// Goes on with the scale of a checkpoint, if this learner scales losses.
+    pub(crate) fn set_loss_scale(&mut self, loss_scale: Option<LossScale>) {
+        if let (Some(own), Some(loaded)) = (&mut self.loss_scale, loss_scale) {
+            *own = loaded;
+        }
+    }
+
+    /// Steps left out since this was last asked, because gradients were not finite.
+    pub(crate) fn take_skipped(&mut self) -> u64 {
+        let scale = self.loss_scale.as_mut();
+        scale.map_or(0, |scale| std::mem::take(&mut scale.skipped))
+    }
+
+    /// One step of optimisation: forward pass, losses, backward pass, update. Nothing waits for the
+    /// device, but for `f16`, where a step is left out if its gradients are not finite.
     ///
     /// Takes the learner by value so that the optimizer holds the only handle on the weights and can change them in place.
     #[must_use]
@@ -104,9 +132,12 @@ impl Learner {
             model,
             mut optimizer,
             rates,
+            precision,
+            mut loss_scale,
         } = self;
         let wanted = Wanted {
-            scale: 1.0,
+            precision,
+            scale: loss_scale.as_ref().map_or(1.0, LossScale::factor),
             figures,
         };
         let compute = || match parts {
@@ -123,11 +154,22 @@ impl Learner {
             on_workers(&home, compute)
         };
         let Found { gradients, figures } = found;
-        let model = on_workers(&home, || optimizer.step(rates.clone(), model, gradients));
+        let gradients = match &mut loss_scale {
+            Some(scale) => scale.unscaled(gradients, &model),
+            None => Some(gradients),
+        };
+        let model = match gradients {
+            Some(gradients) => {
+                on_workers(&home, || optimizer.step(rates.clone(), model, gradients))
+            }
+            None => model,
+        };
         let learner = Self {
             model,
             optimizer,
             rates,
+            precision,
+            loss_scale,
         };
         (learner, figures)
     }

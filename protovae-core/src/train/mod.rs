@@ -11,6 +11,7 @@ mod evaluate;
 mod files;
 mod health;
 mod learner;
+mod loss_scale;
 mod metrics;
 mod model_file;
 mod parts;

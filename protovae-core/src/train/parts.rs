@@ -14,10 +14,13 @@ use super::Batch;
 use super::metrics::DeviceFigures;
 use crate::device::on_workers;
 use crate::model::{BoxModel, Mode};
+use crate::precision::Precision;
 
 /// What is to be computed of each part.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Wanted {
+    /// In what the layers compute.
+    pub(super) precision: Precision,
     /// The loss is multiplied by this before its gradient is taken.
     pub(super) scale: f64,
     /// Whether the figures are wanted besides.
@@ -34,11 +37,15 @@ pub(super) struct Found {
 
 /// Gradients and figures of a batch that is one part on the model's own device; running statistics follow it.
 pub(super) fn whole(model: &BoxModel, batch: &Batch, wanted: Wanted) -> Found {
-    let output = model.losses(batch, Mode::Training);
+    let batch = Batch {
+        precision: wanted.precision,
+        ..batch.clone()
+    };
+    let output = model.losses(&batch, Mode::Training);
     let total = output.total();
     let figures = wanted
         .figures
-        .then(|| DeviceFigures::new(batch, &output, &total));
+        .then(|| DeviceFigures::new(&batch, &output, &total));
     drop(output);
     let scaled = if wanted.scale == 1.0 {
         total

@@ -202,11 +202,17 @@ impl Trainer<'_> {
         )?;
         test.figures
             .check_finite(epoch, progress.state.step, &progress.last_good)?;
-        let warnings = test
+        let mut warnings = test
             .prototypes
             .as_ref()
             .map(|health| health.warnings(self.class_names))
             .unwrap_or_default();
+        let skipped = progress.learner.take_skipped();
+        if skipped > 0 {
+            warnings.push(format!(
+                "{skipped} steps of this epoch were left out: their gradients did not fit into f16"
+            ));
+        }
         let record = EpochRecord {
             epoch,
             step: progress.state.step,
