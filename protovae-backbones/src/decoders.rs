@@ -32,6 +32,10 @@ impl Decoder for UpsamplingDecoder {
             .fold(maps, |maps, stage| stage.forward_maps(maps));
         kernels::tanh(self.output.forward_maps(maps).into_images())
     }
+
+    fn takes_lower_precision(&self) -> bool {
+        true
+    }
 }
 
 /// One stage of an [`UpsamplingDecoder`].

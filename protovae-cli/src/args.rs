@@ -7,7 +7,10 @@ use std::path::PathBuf;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use protovae_backbones::weights::Layout;
-use protovae_core::device::DeviceChoice;
+
+mod compute;
+
+pub use compute::{BenchArgs, DeviceArgs, DevicesArgs, TrainArgs};
 
 pub use compare::{CompareArgs, TableFormat};
 
@@ -97,52 +100,6 @@ pub struct ConfigSource {
     /// Folder with the data sets.
     #[arg(long, value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
-}
-
-/// Where to compute.
-#[derive(Debug, Clone, Copy, Default, Args)]
-pub struct DeviceArgs {
-    /// The device; what follows is the help's text, whose brackets rustdoc would take for links.
-    #[arg(
-        long,
-        default_value = "cpu",
-        help = "cpu, cuda[:N], wgpu[:N], libtorch, libtorch:cuda[:N], as far as compiled in; or auto, the fastest found"
-    )]
-    pub device: DeviceChoice,
-    /// Threads that compute; default all cores.
-    #[arg(long, value_name = "N")]
-    pub threads: Option<usize>,
-}
-
-/// `protovae train`.
-#[derive(Debug, Args)]
-pub struct TrainArgs {
-    /// The configuration.
-    #[command(flatten)]
-    pub source: ConfigSource,
-    /// Where to compute.
-    #[command(flatten)]
-    pub device: DeviceArgs,
-    /// The run directory; default runs/NAME, after the preset or the file.
-    #[arg(long, value_name = "DIR")]
-    pub out: Option<PathBuf>,
-    /// Replace the run that is in the run directory.
-    #[arg(long)]
-    pub overwrite: bool,
-    /// Go on with the run in this directory, exactly where its newest checkpoint was made.
-    #[arg(
-        long,
-        value_name = "RUN",
-        conflicts_with_all = ["preset", "config", "set", "seed", "out", "overwrite", "init", "sanity_check"]
-    )]
-    pub resume: Option<PathBuf>,
-    /// Start from the weights in this file instead of drawn ones: torchvision's resnet18, a model.safetensors or its run
-    /// directory, or any other file that `import` takes; short for --set initial_weights.path=FILE.
-    #[arg(long, value_name = "FILE")]
-    pub init: Option<PathBuf>,
-    /// Try everything on two batches in a temporary folder, keep nothing.
-    #[arg(long, conflicts_with_all = ["out", "overwrite"])]
-    pub sanity_check: bool,
 }
 
 /// `protovae import`.
@@ -416,32 +373,6 @@ fn method_help(what: &str) -> String {
     format!(
         r#"{what}. One of {names}; or a recipe, such as '{{"type": "occlusion", "window": 6}}'"#
     )
-}
-
-/// `protovae bench`.
-#[derive(Debug, Args)]
-pub struct BenchArgs {
-    /// A preset to measure; may be repeated. Default all.
-    #[arg(long, value_name = "NAME")]
-    pub preset: Vec<String>,
-    /// Override one key of every preset, such as model.loss.convention=reference2022; may be repeated.
-    #[arg(long = "set", value_name = "KEY=VALUE")]
-    pub set: Vec<String>,
-    /// Images a step; default the preset's.
-    #[arg(long, value_name = "N")]
-    pub batch: Option<usize>,
-    /// Steps that are timed; the median counts.
-    #[arg(long, value_name = "N", default_value_t = 30)]
-    pub steps: usize,
-    /// Steps before those.
-    #[arg(long, value_name = "N", default_value_t = 5)]
-    pub warmup: usize,
-    /// Also time relevance maps: `prp` of this many images for every prototype; 0 for none.
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    pub explain: usize,
-    /// Where to compute.
-    #[command(flatten)]
-    pub device: DeviceArgs,
 }
 
 /// `protovae data`.

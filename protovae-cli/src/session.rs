@@ -4,12 +4,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use burn::tensor::Device;
-use protovae_core::ImageShape;
 use protovae_core::device::{Backend, DeviceChoice};
 use protovae_core::model::ModelSpec;
+use protovae_core::{ImageShape, Precision};
 use protovae_data::{DataSearch, DataSplits, Dataset, Loader, LoaderConfig, Order};
 
-use crate::args::DeviceArgs;
+use crate::args::{DeviceArgs, DevicesArgs};
 use crate::config::RunConfig;
 use crate::error::{CliError, Result};
 use crate::output::Voice;
@@ -42,6 +42,35 @@ pub fn device(arguments: &DeviceArgs, voice: Voice) -> Result<Device> {
         voice.note(format!("device {name}, the fastest found"));
     }
     Ok(device)
+}
+
+/// The device, and those that compute parts of each batch besides it: as [`device`], of the numbers named, if any.
+pub fn devices(
+    arguments: &DeviceArgs,
+    numbers: &DevicesArgs,
+    voice: Voice,
+) -> Result<(Device, Vec<Device>)> {
+    let Some((first, others)) = numbers.devices.split_first() else {
+        return Ok((device(arguments, voice)?, Vec::new()));
+    };
+    let kind = arguments.device.name();
+    let first = DeviceArgs {
+        device: DeviceChoice::Named(kind.numbered(*first)?),
+        ..*arguments
+    };
+    let others = others.iter();
+    let others: Vec<Device> = others
+        .map(|number| kind.numbered(*number)?.resolve())
+        .collect::<std::result::Result<_, _>>()?;
+    Ok((device(&first, voice)?, others))
+}
+
+/// Checks that the device that was asked for computes in that precision.
+pub fn check_precision(arguments: &DeviceArgs, precision: Precision) -> Result<()> {
+    if !precision.is_lower() {
+        return Ok(());
+    }
+    Ok(arguments.device.name().check_precision(precision)?)
 }
 
 /// Makes burn's own default device one of this backend, and has libtorch keep to `--threads`.

@@ -23,12 +23,14 @@ mod image_shape;
 pub mod loss;
 pub mod model;
 pub mod plugin;
+mod precision;
 mod primitive;
 pub mod random;
 pub mod train;
 
 pub use error::{Error, Result};
 pub use image_shape::ImageShape;
+pub use precision::Precision;
 
 // The README's example is compiled and run with the documentation's.
 #[cfg(doctest)]

@@ -215,6 +215,10 @@ impl Encoder for ResNet18 {
         views.extend(self.tail.layer_views());
         Some(views)
     }
+
+    fn takes_lower_precision(&self) -> bool {
+        true
+    }
 }
 
 /// What batch normalisation does in training.

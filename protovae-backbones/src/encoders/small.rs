@@ -52,6 +52,10 @@ impl Encoder for ConvEncoder {
         views.extend(self.tail.layer_views());
         Some(views)
     }
+
+    fn takes_lower_precision(&self) -> bool {
+        true
+    }
 }
 
 /// The convolution blocks of a [`ConvEncoder`] alone; a stage is what halves the maps.

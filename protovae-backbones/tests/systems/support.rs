@@ -77,6 +77,7 @@ pub fn fit(model: BoxModel, epochs: usize, run: Option<&RunDirectory>, resume: b
         config: &config,
         seed: SEED,
         device: &Device::flex().autodiff(),
+        helpers: &[],
         train: &source(),
         unchanged: &source(),
         test: &InMemorySource::new(vec![batch(10, 100)]),

@@ -171,6 +171,7 @@ impl Prepared {
             config.training.batch_size = batch_size;
         }
         config.training.check("training")?;
+        session::check_precision(&arguments.device, config.training.precision)?;
         Ok(Self { preset, config })
     }
 }
@@ -184,21 +185,21 @@ fn measure(prepared: Prepared, arguments: &BenchArgs, device: &Device) -> Result
     let mut init = Initializer::new(config.seed, &autodiff);
     let model = config.model.build(&spec, &mut init)?;
     let host = images(&spec, batch_size, &mut init);
-    let batch = |device: &Device| {
-        Batch::new(
-            host.clone(),
-            spec.image,
-            spec.classes,
-            config.seed,
-            0,
-            device,
-        )
+    let batch = |host: HostBatch, device: &Device| -> Result<Batch> {
+        let (image, classes) = (spec.image, spec.classes);
+        Ok(Batch::new(host, image, classes, config.seed, 0, device)?)
     };
 
-    let on_device = batch(&autodiff)?;
+    let parts = host.clone().into_parts(config.training.batch_parts);
+    let parts: Vec<Batch> = parts
+        .into_iter()
+        .map(|part| batch(part, &autodiff))
+        .collect::<Result<_>>()?;
     let mut learner = Some(Learner::new(model, &config.training)?);
     let mut step = || {
-        learner = learner.take().map(|learner| learner.step(&on_device));
+        learner = learner
+            .take()
+            .map(|learner| learner.step_in_parts(&parts, 1));
         wait(&autodiff);
     };
     for _ in 0..arguments.warmup {
@@ -207,7 +208,7 @@ fn measure(prepared: Prepared, arguments: &BenchArgs, device: &Device) -> Result
     let train = Rate::measure(batch_size, arguments.steps, step);
     let peak_mib = peak_memory();
 
-    let on_device = batch(device)?;
+    let on_device = batch(host, device)?;
     let model = learner.map(|learner| learner.model().valid());
     let evaluate = || {
         if let Some(model) = &model {

@@ -51,7 +51,7 @@ fn check(source: &ConfigSource, voice: Voice) -> Result<()> {
     let model = config.model.resolved(&spec)?;
     let device = burn::tensor::Device::flex().autodiff();
     let built = model.build(&spec, &mut Initializer::new(config.seed, &device))?;
-    config.training.check_names(&built)?;
+    config.training.check_model(&built)?;
     let parameters = trainable_values(&built);
     if let Some(weights) = &config.initial_weights {
         weights.open()?.load(built)?;

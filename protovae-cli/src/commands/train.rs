@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use burn::tensor::Device;
 use protovae_backbones::kernels::release_memory;
 use protovae_core::model::{BoxModel, trainable_values};
 use protovae_core::random::Initializer;
@@ -28,8 +29,9 @@ enum Place {
 }
 
 pub fn run(arguments: &TrainArgs, voice: Voice) -> Result<()> {
-    let device = session::device(&arguments.device, voice)?;
+    let (device, helpers) = session::devices(&arguments.device, &arguments.devices, voice)?;
     let (mut config, place) = plan(arguments)?;
+    session::check_precision(&arguments.device, config.training.precision)?;
     if let Place::New { path, overwrite } = &place {
         RunDirectory::check_free(path, *overwrite).map_err(wrong_out)?;
     }
@@ -44,10 +46,11 @@ pub fn run(arguments: &TrainArgs, voice: Voice) -> Result<()> {
     let spec = session::model_spec(&data);
     config.model = config.model.resolved(&spec)?;
     let device = device.autodiff();
+    let helpers: Vec<Device> = helpers.into_iter().map(Device::autodiff).collect();
     let mut init = Initializer::new(config.seed, &device);
     device.seed(config.seed); // For plugins that use burn's own initialisers.
     let model = config.model.build(&spec, &mut init)?;
-    config.training.check_names(&model)?;
+    config.training.check_model(&model)?;
     let (model, loaded) = start(model, &mut config, &place)?;
 
     let temporary = Temporary::new(&place);
@@ -76,6 +79,7 @@ pub fn run(arguments: &TrainArgs, voice: Voice) -> Result<()> {
         config: training,
         seed: config.seed,
         device: &device,
+        helpers: &helpers,
         train: &train,
         unchanged: &unchanged,
         test: &test,
@@ -175,6 +179,9 @@ fn plan(arguments: &TrainArgs) -> Result<(RunConfig, Place)> {
     let mut named = config::load(&arguments.source)?;
     if let Some(path) = &arguments.init {
         named.config.initial_weights = Some(InitialWeights::of_file(path));
+    }
+    if let Some(precision) = arguments.precision {
+        named.config.training.precision = precision;
     }
     let place = if arguments.sanity_check {
         Place::Temporary

@@ -143,6 +143,55 @@ fn a_device_that_is_not_there_is_refused_in_a_sentence() {
     assert!(!place.path("run").exists());
 }
 
+/// As many devices, as many parts: the same model, and it goes on in the same way.
+#[test]
+fn several_devices_share_each_batch() {
+    let place = Place::with_settings();
+    run(
+        &place,
+        "train --config small.json --out parts --set training.batch_parts=4 --epochs 2 -q",
+    )
+    .ok();
+    let two = "--set training.batch_parts=2 --device cpu --devices 0,0";
+    run(
+        &place,
+        &format!("train --config small.json --out shared {two} --epochs 1 -q"),
+    )
+    .ok();
+    run(&place, "train --resume shared --epochs 2 --devices 0,0 -q").ok();
+    assert!(place.bytes("shared/model.safetensors") == place.bytes("parts/model.safetensors"));
+
+    let message = run(&place, "train --config small.json --out none --devices 0,1").fails(2);
+    assert!(message.contains("no number 1"), "{message}");
+    let none = "train --config small.json --out none --set training.batch_parts=0";
+    let message = run(&place, none).fails(2);
+    assert!(message.contains("training.batch_parts"), "{message}");
+    assert!(!place.path("none").exists());
+}
+
+#[test]
+fn a_precision_that_a_device_has_not_is_refused() {
+    let place = Place::with_settings();
+    for arguments in [
+        "--precision bf16",
+        "--set training.precision=f16",
+        "--precision bf17",
+        "--set training.precision=half",
+    ] {
+        let train = format!("train --config small.json --out run {arguments}");
+        let message = run(&place, &train).fails_with_lines(2);
+        assert!(message.contains("f32"), "{arguments}: {message}");
+    }
+    run(
+        &place,
+        "train --config small.json --sanity-check --precision f32 -q",
+    )
+    .ok();
+    let message = run(&place, "bench --preset mnist --set training.precision=bf16").fails(2);
+    assert!(message.contains("bf16"), "{message}");
+    assert!(!place.path("run").exists());
+}
+
 /// burn would panic when the optimizer's state is read.
 #[test]
 fn a_default_device_in_the_environment_does_no_harm() {

@@ -4,6 +4,7 @@ use burn::tensor::Device;
 
 use super::{Backend, DeviceName};
 use crate::error::{Error, Result};
+use crate::precision::Precision;
 
 impl DeviceName {
     /// The burn device without autodiff; ask it for [`Device::autodiff`] to train on it.
@@ -30,6 +31,36 @@ impl DeviceName {
         } else {
             Err(missing(self, devices.len()))
         }
+    }
+
+    /// Checks that the device computes in that precision, and not only by way of 32 bits.
+    ///
+    /// # Errors
+    /// [`Error::Device`] if it does not, or is not there.
+    ///
+    /// ```
+    /// use protovae_core::Precision;
+    /// use protovae_core::device::DeviceName;
+    /// DeviceName::Cpu.check_precision(Precision::F32)?;
+    /// assert!(DeviceName::Cpu.check_precision(Precision::Bf16).is_err());
+    /// # Ok::<(), protovae_core::Error>(())
+    /// ```
+    pub fn check_precision(self, precision: Precision) -> Result<()> {
+        let by_way_of_f32 = self == Self::Cpu;
+        if !precision.is_lower()
+            || (!by_way_of_f32 && self.resolve()?.supports_dtype(precision.float()))
+        {
+            return Ok(());
+        }
+        let why = if by_way_of_f32 {
+            "computes it by way of f32, which is slower than f32 and no better for it"
+        } else {
+            "does not have it"
+        };
+        Err(Error::Device {
+            device: self.to_string(),
+            reason: format!("no {precision}: this device {why}; use `--precision f32`"),
+        })
     }
 
     /// All devices that this build can use and this machine has, those that should be fastest first: GPUs, the CPU with

@@ -113,6 +113,34 @@ impl DeviceName {
     }
 }
 
+impl DeviceName {
+    /// The device of the same kind with this number, from 0; whether the machine has it is for [`resolve`](Self::resolve) to
+    /// say. Kinds without numbers have number 0 alone.
+    ///
+    /// # Errors
+    /// [`Error::Device`] for another number of a kind that has none.
+    ///
+    /// ```
+    /// use protovae_core::device::DeviceName;
+    /// assert_eq!(DeviceName::Cuda(0).numbered(3)?, DeviceName::Cuda(3));
+    /// assert_eq!(DeviceName::Cpu.numbered(0)?, DeviceName::Cpu);
+    /// assert!(DeviceName::Cpu.numbered(1).is_err());
+    /// # Ok::<(), protovae_core::Error>(())
+    /// ```
+    pub fn numbered(self, number: usize) -> Result<Self> {
+        match self {
+            Self::Cuda(_) => Ok(Self::Cuda(number)),
+            Self::LibtorchCuda(_) => Ok(Self::LibtorchCuda(number)),
+            Self::Wgpu(_) => Ok(Self::Wgpu(number)),
+            Self::Cpu | Self::Libtorch if number == 0 => Ok(self),
+            Self::Cpu | Self::Libtorch => Err(Error::Device {
+                device: self.to_string(),
+                reason: format!("has no number {number}; it is one device, number 0"),
+            }),
+        }
+    }
+}
+
 /// A device that a user asks for: by name, or the fastest there is.
 ///
 /// ```

@@ -10,8 +10,10 @@ use crate::error::Result;
 use crate::image_shape::ImageShape;
 use crate::loss::{Distance, cross_entropy};
 use crate::plugin::{
-    BoxEncoder, BoxHead, EncoderConfig, EncoderSpec, HeadConfig, HeadSpec, PrototypeBank,
+    BoxEncoder, BoxHead, EncoderConfig, EncoderSpec, HeadConfig, HeadOutput, HeadSpec,
+    PrototypeBank,
 };
+use crate::precision::Precision;
 use crate::random::Initializer;
 use crate::train::Batch;
 
@@ -86,11 +88,14 @@ impl Model for BlackBox {
     }
 
     fn losses(&self, batch: &Batch, _mode: Mode) -> StepOutput {
-        let Prediction {
+        let latents = self
+            .encoder
+            .encode(batch.precision.lower(batch.images.clone()))
+            .mean;
+        let HeadOutput {
             logits,
             similarities,
-            ..
-        } = self.predict(batch.images.clone());
+        } = self.head.classify(Precision::raise(latents));
         StepOutput {
             terms: vec![LossTerm {
                 name: "prediction",
@@ -122,6 +127,10 @@ impl Model for BlackBox {
 
     fn encoder(&self) -> Option<&BoxEncoder> {
         Some(&self.encoder)
+    }
+
+    fn takes_lower_precision(&self) -> bool {
+        self.encoder.takes_lower_precision()
     }
 
     fn prototypes(&self) -> Option<PrototypeBank> {

@@ -102,6 +102,12 @@ pub trait Model {
         None
     }
 
+    /// Whether [`losses`](Self::losses) heeds the batch's [`precision`](Batch::precision): gives encoder and decoder their input in it,
+    /// and raises what they give to 32 bits before anything else is done with it.
+    fn takes_lower_precision(&self) -> bool {
+        false
+    }
+
     /// The prototypes, if the model has such.
     fn prototypes(&self) -> Option<PrototypeBank> {
         None

@@ -15,6 +15,7 @@ use crate::plugin::{
     BoxDecoder, BoxEncoder, BoxHead, DecoderConfig, DecoderSpec, EncoderConfig, EncoderSpec,
     HeadConfig, HeadOutput, HeadSpec, Posterior, PrototypeBank,
 };
+use crate::precision::Precision;
 use crate::random::{Initializer, Purpose};
 use crate::train::Batch;
 
@@ -217,8 +218,8 @@ impl ProtoVae {
         let limit = self.loss.log_variance_limit;
         let Posterior { mean, log_variance } = self.encoder.encode(images);
         Posterior {
-            mean,
-            log_variance: log_variance.clamp(-limit, limit),
+            mean: Precision::raise(mean),
+            log_variance: Precision::raise(log_variance).clamp(-limit, limit),
         }
     }
 }
@@ -231,7 +232,7 @@ impl Model for ProtoVae {
     fn losses(&self, batch: &Batch, mode: Mode) -> StepOutput {
         let weights = self.loss.weights;
         let wanted = |weight: f64| mode == Mode::Evaluation || weight != 0.0;
-        let posterior = self.posterior(batch.images.clone());
+        let posterior = self.posterior(batch.precision.lower(batch.images.clone()));
         let latents = match (mode, self.loss.latent) {
             (Mode::Training, Latent::Sampled) => {
                 let [_, width] = posterior.mean.dims();
@@ -248,7 +249,8 @@ impl Model for ProtoVae {
             weight: weights.prediction,
         }];
         if wanted(weights.reconstruction) {
-            let decoded = self.decoder.decode(latents);
+            let decoded = self.decoder.decode(batch.precision.lower(latents));
+            let decoded = Precision::raise(decoded);
             let reduction = self.loss.reconstruction_reduction;
             let errors = reconstruction_errors(batch.images.clone(), decoded, reduction);
             terms.push(LossTerm {
@@ -326,6 +328,10 @@ impl Model for ProtoVae {
 
     fn encoder(&self) -> Option<&BoxEncoder> {
         Some(&self.encoder)
+    }
+
+    fn takes_lower_precision(&self) -> bool {
+        self.encoder.takes_lower_precision() && self.decoder.takes_lower_precision()
     }
 
     fn prototypes(&self) -> Option<PrototypeBank> {

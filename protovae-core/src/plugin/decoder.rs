@@ -15,6 +15,11 @@ use crate::random::Initializer;
 pub trait Decoder {
     /// The image of each latent.
     fn decode(&self, latents: Tensor<2>) -> Tensor<4>;
+
+    /// As [`Encoder::takes_lower_precision`](super::Encoder::takes_lower_precision), of latents.
+    fn takes_lower_precision(&self) -> bool {
+        false
+    }
 }
 
 crate::dyn_module!(

@@ -87,6 +87,12 @@ pub trait Encoder {
     fn layers(&self) -> Option<Vec<LayerView>> {
         None
     }
+
+    /// Whether `encode` takes images of fewer than 32 bits (`bf16`, `f16`) as well and then computes in these, with weights that stay
+    /// as they are, and normalisation in 32 bits. What it gives may be of either.
+    fn takes_lower_precision(&self) -> bool {
+        false
+    }
 }
 
 crate::dyn_module!(

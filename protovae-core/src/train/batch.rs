@@ -6,6 +6,7 @@ use burn::tensor::{Device, Int, Tensor, TensorData};
 
 use crate::error::{Error, Result};
 use crate::image_shape::ImageShape;
+use crate::precision::Precision;
 use crate::random::{Purpose, normal_rows};
 
 /// A batch in host memory, as loaders make it.
@@ -19,6 +20,56 @@ pub struct HostBatch {
     pub indices: Vec<u64>,
     /// The shape of each image.
     pub shape: ImageShape,
+}
+
+impl HostBatch {
+    /// The batch cut into `parts` pieces in the samples' order, the first ones larger by a sample where it does not come out
+    /// even; one piece a sample if there are fewer samples than that.
+    ///
+    /// ```
+    /// use protovae_core::ImageShape;
+    /// use protovae_core::train::HostBatch;
+    /// let shape = ImageShape::new(1, 1, 2);
+    /// let batch = HostBatch { images: vec![0.5; 10], labels: vec![0; 5], indices: (0..5).collect(), shape };
+    /// let sizes: Vec<usize> = batch.into_parts(2).iter().map(|part| part.labels.len()).collect();
+    /// assert_eq!(sizes, [3, 2]);
+    /// ```
+    #[must_use]
+    pub fn into_parts(self, parts: usize) -> Vec<Self> {
+        let samples = self.labels.len();
+        let parts = parts.clamp(1, samples.max(1));
+        if parts == 1 {
+            return vec![self];
+        }
+        let mut made = Vec::with_capacity(parts);
+        let (mut images, mut labels, mut indices) = (
+            self.images.as_slice(),
+            self.labels.as_slice(),
+            self.indices.as_slice(),
+        );
+        for part in 0..parts {
+            let samples = samples / parts + usize::from(part < samples % parts);
+            made.push(Self {
+                images: take(&mut images, samples.saturating_mul(self.shape.values())),
+                labels: take(&mut labels, samples),
+                indices: take(&mut indices, samples),
+                shape: self.shape,
+            });
+        }
+        // What is too much for the labels stays, for `Batch::new` to refuse.
+        if let (Some(last), false) = (made.last_mut(), images.is_empty() && indices.is_empty()) {
+            last.images.extend_from_slice(images);
+            last.indices.extend_from_slice(indices);
+        }
+        made
+    }
+}
+
+/// The first values of a slice, which then begins behind them.
+fn take<T: Clone>(from: &mut &[T], count: usize) -> Vec<T> {
+    let (taken, rest) = from.split_at(count.min(from.len()));
+    *from = rest;
+    taken.to_vec()
 }
 
 /// Iterates over the batches of one epoch.
@@ -55,10 +106,12 @@ pub struct Batch {
     pub seed: u64,
     /// Epoch, from 0.
     pub epoch: u64,
+    /// In what the model's layers are to compute, if they can: [`Model::takes_lower_precision`](crate::model::Model::takes_lower_precision).
+    pub precision: Precision,
 }
 
 impl Batch {
-    /// Puts a host batch on a device after checking it against the model's image shape and number of classes.
+    /// Puts a host batch on a device, to be computed in 32 bits, after checking it against the model's image shape and number of classes.
     ///
     /// # Errors
     /// [`Error::ImageShape`] for other images; [`Error::Config`] for lengths or labels out of range.
@@ -109,6 +162,7 @@ impl Batch {
             indices: host.indices,
             seed,
             epoch,
+            precision: Precision::F32,
         })
     }
 

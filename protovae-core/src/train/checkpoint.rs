@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::RunDirectory;
 use super::files::{WRITING, digest, sync_directory, sync_file, write_atomically};
 use super::learner::Learner;
+use super::loss_scale::LossScale;
 use super::metrics::Sums;
 use crate::error::{Error, Result};
 
@@ -33,6 +34,9 @@ pub(crate) struct TrainingState {
     pub(crate) metrics_bytes: u64,
     /// The digest of the data.
     pub(crate) data_digest: String,
+    /// The scale of the losses, if they are scaled.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) loss_scale: Option<LossScale>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -142,7 +146,10 @@ pub(crate) fn save(
     let file = StateFile {
         version: env!("CARGO_PKG_VERSION").to_string(),
         files,
-        training: state.clone(),
+        training: TrainingState {
+            loss_scale: learner.loss_scale().cloned(),
+            ..state.clone()
+        },
     };
     let state_path = beside.join(STATE);
     let text = serde_json::to_vec_pretty(&file).map_err(|error| record(&state_path, &error))?;
@@ -175,7 +182,7 @@ pub(crate) fn load(path: &Path, learner: Learner) -> Result<(TrainingState, Lear
             ));
         }
     }
-    let learner = learner.try_map(|model, optimizer| {
+    let mut learner = learner.try_map(|model, optimizer| {
         let model = model
             .try_load_file(path.join(MODEL))
             .map_err(|error| Error::damaged(path.join(MODEL), error))?;
@@ -184,5 +191,6 @@ pub(crate) fn load(path: &Path, learner: Learner) -> Result<(TrainingState, Lear
             .map_err(|error| Error::damaged(path.join(OPTIMIZER), error))?;
         Ok((model, optimizer))
     })?;
+    learner.set_loss_scale(file.training.loss_scale.clone());
     Ok((file.training, learner))
 }

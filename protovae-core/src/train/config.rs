@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::rates::learning_rates;
 use crate::error::{Error, Result};
 use crate::model::BoxModel;
+use crate::precision::Precision;
 
 /// How a model is trained. The defaults are the paper's (Table 2, MNIST).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -16,6 +17,13 @@ pub struct TrainingConfig {
     pub epochs: usize,
     /// Samples a step; default 128.
     pub batch_size: usize,
+    /// A batch is computed in so many parts, one after the other, and stepped on once: less memory for nearly the same step (batch
+    /// normalisation sees a part at a time). Default 1.
+    #[serde(skip_serializing_if = "is_one")]
+    pub batch_parts: usize,
+    /// In what the layers of encoder and decoder compute: `f32` (the default), `bf16` or `f16`. Not every device has the others.
+    #[serde(skip_serializing_if = "is_full")]
+    pub precision: Precision,
     /// Adam's rate, constant; default 0.001.
     pub learning_rate: f64,
     /// Rates of their own for parameters whose names, as the model file has them, begin so: `{"encoder": 1e-4, "encoder.tail":
@@ -42,11 +50,23 @@ pub struct TrainingConfig {
     pub max_batches: Option<usize>,
 }
 
+#[allow(clippy::trivially_copy_pass_by_ref)] // As serde asks for it.
+fn is_one(value: &usize) -> bool {
+    *value == 1
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)]
+fn is_full(value: &Precision) -> bool {
+    !value.is_lower()
+}
+
 impl Default for TrainingConfig {
     fn default() -> Self {
         Self {
             epochs: 10,
             batch_size: 128,
+            batch_parts: 1,
+            precision: Precision::F32,
             learning_rate: 1e-3,
             learning_rates: BTreeMap::new(),
             beta_1: 0.9,
@@ -71,6 +91,7 @@ impl TrainingConfig {
         for (name, value, highest) in [
             ("epochs", self.epochs, 1_000_000),
             ("batch_size", self.batch_size, 1 << 20),
+            ("batch_parts", self.batch_parts, self.batch_size.max(1)),
             ("log_every", self.log_every, usize::MAX),
             ("keep_checkpoints", self.keep_checkpoints, usize::MAX),
             ("max_batches", self.max_batches.unwrap_or(1), usize::MAX),
@@ -107,11 +128,19 @@ impl TrainingConfig {
         Ok(())
     }
 
-    /// Checks that `learning_rates` name parameters of this model.
+    /// Checks that the model can be trained so: that `learning_rates` name parameters of it, and that it can compute in
+    /// `precision`.
     ///
     /// # Errors
-    /// [`Error::Config`] naming the first that do not, and what the model has.
-    pub fn check_names(&self, model: &BoxModel) -> Result<()> {
+    /// [`Error::Config`] naming the first that do not, and what the model has; or the precision.
+    pub fn check_model(&self, model: &BoxModel) -> Result<()> {
+        if self.precision.is_lower() && !model.takes_lower_precision() {
+            let reason = format!(
+                "this model's encoder or decoder computes in f32 alone, not in {}",
+                self.precision
+            );
+            return Err(Error::config("training.precision", reason));
+        }
         learning_rates(model, self).map(drop)
     }
 }

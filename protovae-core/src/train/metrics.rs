@@ -89,13 +89,13 @@ pub(crate) struct Sums {
     terms: BTreeMap<String, f64>,
 }
 
-/// The figures of one batch, still on the device: `[total, terms.., correct]`.
+/// The figures of one batch, still on the devices.
 #[derive(Debug)]
 pub(crate) struct DeviceFigures {
     pub(crate) step: usize,
-    samples: usize,
     names: Vec<&'static str>,
-    values: Tensor<1>,
+    /// Samples of each part of the batch, and `[total, terms.., correct]` of it.
+    parts: Vec<(usize, Tensor<1>)>,
 }
 
 /// The figures of one batch in host memory.
@@ -121,10 +121,17 @@ impl DeviceFigures {
         values.push(correct);
         Self {
             step: 0,
-            samples: batch.indices.len(),
             names: output.terms.iter().map(|term| term.name).collect(),
-            values: Tensor::cat(values, 0),
+            parts: vec![(batch.indices.len(), Tensor::cat(values, 0))],
         }
+    }
+
+    /// Figures of the batch of which these are of the parts; none if there are none.
+    pub(crate) fn of_parts(parts: impl IntoIterator<Item = Self>) -> Option<Self> {
+        parts.into_iter().reduce(|mut all, part| {
+            all.parts.extend(part.parts);
+            all
+        })
     }
 
     /// The same figures, of that step.
@@ -138,30 +145,66 @@ impl DeviceFigures {
         if taken.is_empty() {
             return Vec::new();
         }
-        let widths: Vec<usize> = taken.iter().map(|one| one.names.len() + 2).collect();
-        let all: Vec<f32> = Tensor::cat(taken.iter().map(|one| one.values.clone()).collect(), 0)
+        let parts = || taken.iter().flat_map(|one| &one.parts);
+        let Some(device) = parts().next().map(|(_, values)| values.device()) else {
+            return Vec::new();
+        };
+        let values = parts().map(|(_, values)| values.clone().to_device(&device));
+        let all: Vec<f32> = Tensor::cat(values.collect(), 0)
             .into_data()
             .iter::<f32>()
             .collect();
         let mut rest = all.as_slice();
         taken
-            .into_iter()
-            .zip(widths)
-            .map(|(one, width)| {
-                let (values, tail) = rest.split_at(width.min(rest.len()));
-                rest = tail;
-                BatchFigures {
-                    step: one.step,
-                    samples: one.samples,
-                    names: one.names,
-                    values: values.to_vec(),
-                }
+            .iter()
+            .map(|one| {
+                let width = one.names.len() + 2;
+                let parts = one.parts.iter().map(|(samples, _)| {
+                    let (values, tail) = rest.split_at(width.min(rest.len()));
+                    rest = tail;
+                    (*samples, values)
+                });
+                BatchFigures::of_parts(one.step, &one.names, parts)
             })
             .collect()
     }
 }
 
 impl BatchFigures {
+    /// Of parts with so many samples: losses are averaged over all samples, hits are counted.
+    fn of_parts<'a>(
+        step: usize,
+        names: &[&'static str],
+        parts: impl Iterator<Item = (usize, &'a [f32])>,
+    ) -> Self {
+        let parts: Vec<_> = parts.collect();
+        let samples = parts.iter().map(|(samples, _)| samples).sum();
+        let values = match parts.as_slice() {
+            [(_, values)] => values.to_vec(),
+            parts => {
+                let correct = names.len() + 1;
+                let share = |index: usize, part: usize| match index {
+                    _ if index == correct => 1.0,
+                    _ => part as f64 / samples as f64,
+                };
+                let sum = |index: usize| {
+                    let values = parts.iter().map(|(part, values)| {
+                        let value = values.get(index).copied().unwrap_or(f32::NAN);
+                        f64::from(value) * share(index, *part)
+                    });
+                    values.sum::<f64>() as f32
+                };
+                (0..=correct).map(sum).collect()
+            }
+        };
+        Self {
+            step,
+            samples,
+            names: names.to_vec(),
+            values,
+        }
+    }
+
     fn loss(&self) -> f32 {
         self.values.first().copied().unwrap_or(f32::NAN)
     }

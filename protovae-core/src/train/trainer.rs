@@ -11,7 +11,7 @@ use super::evaluate::evaluate;
 use super::learner::Learner;
 use super::metrics::{DeviceFigures, EpochRecord, MetricsLine, Sums, Timing};
 use super::run_directory::MetricsLog;
-use super::{Batch, BatchSource, RunDirectory, TrainingConfig};
+use super::{Batch, BatchSource, HostBatch, RunDirectory, TrainingConfig};
 use crate::error::{Error, Result};
 use crate::model::{BoxModel, EpochDone};
 
@@ -78,6 +78,8 @@ pub struct Trainer<'a> {
     pub seed: u64,
     /// The device of the model's parameters, with autodiff.
     pub device: &'a Device,
+    /// Further devices, with autodiff, that compute parts of each batch at the same time; empty for none.
+    pub helpers: &'a [Device],
     /// Training batches.
     pub train: &'a dyn BatchSource,
     /// The same training images without augmentation, in the order of the data set, for models that look at them between
@@ -216,11 +218,17 @@ impl Trainer<'_> {
         )?;
         test.figures
             .check_finite(epoch, progress.state.step, &progress.last_good)?;
-        let warnings = test
+        let mut warnings = test
             .prototypes
             .as_ref()
             .map(|health| health.warnings(self.class_names))
             .unwrap_or_default();
+        let skipped = progress.learner.take_skipped();
+        if skipped > 0 {
+            warnings.push(format!(
+                "{skipped} steps of this epoch were left out: their gradients did not fit into f16"
+            ));
+        }
         let record = EpochRecord {
             epoch,
             step: progress.state.step,
@@ -262,27 +270,38 @@ impl Trainer<'_> {
         }
     }
 
+    /// A batch in the parts that the configuration asks of each device, dealt out in turn.
+    fn parts(&self, host: HostBatch, progress: &Progress) -> Result<Vec<Batch>> {
+        let devices = || std::iter::once(self.device).chain(self.helpers);
+        let parts = self.config.batch_parts.saturating_mul(devices().count());
+        let model = progress.learner.model();
+        let on = |(host, device)| {
+            Batch::new(
+                host,
+                model.image_shape(),
+                model.classes(),
+                self.seed,
+                progress.state.epoch as u64,
+                device,
+            )
+        };
+        let hosts = host.into_parts(parts).into_iter();
+        hosts.zip(devices().cycle()).map(on).collect()
+    }
+
     /// One optimisation step; gives the number of samples in it.
-    fn step(
-        &mut self,
-        mut progress: Progress,
-        host: super::HostBatch,
-    ) -> Result<(Progress, usize)> {
-        let batch = Batch::new(
-            host,
-            progress.learner.model().image_shape(),
-            progress.learner.model().classes(),
-            self.seed,
-            progress.state.epoch as u64,
-            self.device,
-        )?;
-        let samples = batch.indices.len();
-        let (learner, figures) = progress.learner.step_with_figures(&batch);
+    fn step(&mut self, mut progress: Progress, host: HostBatch) -> Result<(Progress, usize)> {
+        let samples = host.labels.len();
+        let parts = self.parts(host, &progress)?;
+        let threads = 1 + self.helpers.len();
+        let (learner, figures) = progress.learner.step_with_figures(&parts, threads);
         progress.learner = learner;
         progress.state.step += 1;
         progress.state.step_in_epoch += 1;
         let (step, step_in_epoch) = (progress.state.step, progress.state.step_in_epoch);
-        progress.pending.push(figures.at(step));
+        progress
+            .pending
+            .extend(figures.map(|figures| figures.at(step)));
         self.observer.event(&Event::Step {
             epoch: progress.state.epoch + 1,
             step_in_epoch,

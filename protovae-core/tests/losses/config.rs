@@ -28,6 +28,7 @@ fn conventions_are_what_their_names_say() {
                 reconstruction: 1.0,
                 kl: 1.0,
                 orthonormality: 1.0,
+                volume: 0.0,
             },
         }
     );
@@ -147,6 +148,7 @@ fn numbers_out_of_range_are_named() {
         reconstruction: 0.0,
         kl: 0.0,
         orthonormality: 0.0,
+        volume: 0.0,
     };
     broken.push((
         "weights",
@@ -188,6 +190,7 @@ proptest! {
                 reconstruction: numbers[2],
                 kl: either(choices[7], 0.0, numbers[3]),
                 orthonormality: numbers[4],
+                volume: either(choices[7], numbers[3], 0.0),
             },
         };
         let text = serde_json::to_string(&config).unwrap();

@@ -104,6 +104,22 @@ impl BatchSource for Failing {
     }
 }
 
+/// The toy's layers know 32 bits alone.
+#[test]
+fn a_precision_that_the_model_has_not_is_refused() {
+    let config = TrainingConfig {
+        precision: protovae_core::Precision::Bf16,
+        ..settings(1)
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let run = new_run(folder.path().join("run"));
+    let message = fit(&config, &run, false).unwrap_err().to_string();
+    assert!(
+        message.contains("training.precision") && message.contains("bf16"),
+        "{message}"
+    );
+}
+
 #[test]
 fn errors_of_the_data_are_passed_on() {
     let failing = Failing {
@@ -114,6 +130,7 @@ fn errors_of_the_data_are_passed_on() {
         config: &settings(1),
         seed: SEED,
         device: &Device::flex().autodiff(),
+        helpers: &[],
         train: &failing,
         unchanged: &failing,
         test: &test_source(),

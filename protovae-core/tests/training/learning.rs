@@ -53,6 +53,7 @@ fn the_same_seed_gives_the_same_bytes() {
         config: &settings(3),
         seed: SEED + 1,
         device: &Device::flex().autodiff(),
+        helpers: &[],
         train: &train_source(),
         unchanged: &train_source(),
         test: &test_source(),

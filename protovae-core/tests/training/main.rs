@@ -13,6 +13,7 @@ mod guards;
 mod in_place;
 mod learning;
 mod model_file;
+mod parts;
 mod phases;
 mod rates;
 mod resume;

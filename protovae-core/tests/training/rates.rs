@@ -90,7 +90,7 @@ fn runs_with_rates_go_on_exactly() {
 fn wrong_names_and_rates_are_errors() {
     let said = |config: &TrainingConfig| {
         let checked = config.check("training").and_then(|()| {
-            config.check_names(&fresh(&*recipe()))?;
+            config.check_model(&fresh(&*recipe()))?;
             fit_model(config, fresh(&*recipe()), None, false, &mut Silent).map(drop)
         });
         checked.unwrap_err().to_string()

@@ -69,10 +69,22 @@ impl Observer for Crashes {
 
 #[test]
 fn a_crash_at_any_moment_changes_nothing() {
+    crash_at_any_moment(settings(2));
+}
+
+#[test]
+fn nor_does_one_where_batches_are_in_parts() {
+    crash_at_any_moment(TrainingConfig {
+        batch_parts: 3,
+        ..settings(2)
+    });
+}
+
+fn crash_at_any_moment(plain: TrainingConfig) {
     let folder = tempfile::tempdir().unwrap();
     let config = TrainingConfig {
         checkpoint_every: 2,
-        ..settings(2)
+        ..plain.clone()
     };
     let straight = new_run(folder.path().join("straight"));
     let mut crashes = Crashes {
@@ -90,7 +102,7 @@ fn a_crash_at_any_moment_changes_nothing() {
     .unwrap();
     let expected = model_bytes(straight.path(), &whole.model);
     // Checkpoints cost nothing but time.
-    let plain = fit_model(&settings(2), fresh(&*recipe()), None, false, &mut Silent).unwrap();
+    let plain = fit_model(&plain, fresh(&*recipe()), None, false, &mut Silent).unwrap();
     assert_eq!(model_bytes(folder.path(), &plain.model), expected);
 
     let mut from_middle = 0;
@@ -230,6 +242,7 @@ fn a_run_goes_on_with_its_own_data_only() {
         config: &settings(2),
         seed: SEED,
         device: &Device::flex().autodiff(),
+        helpers: &[],
         train: &train_source(),
         unchanged: &train_source(),
         test: &test_source(),

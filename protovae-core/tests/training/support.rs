@@ -99,6 +99,7 @@ pub(super) fn fit_model(
         config,
         seed: SEED,
         device: &Device::flex().autodiff(),
+        helpers: &[],
         train: &train_source(),
         unchanged: &train_source(),
         test: &test_source(),
