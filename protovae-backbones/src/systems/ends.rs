@@ -5,8 +5,6 @@ use burn::tensor::Tensor;
 use protovae_core::plugin::{BoxFeatures, EncoderConfig};
 use protovae_core::random::Initializer;
 use protovae_core::{Error, ImageShape, Result};
-use serde::Serialize;
-use serde::de::DeserializeOwned;
 
 use crate::check;
 use crate::kernels::relu;
@@ -29,19 +27,6 @@ pub(super) fn map_shapes(
         .collect()
 }
 
-/// A count that a configuration asks for is at least 1 and no typing slip.
-pub(super) fn check_count(key: &str, value: usize) -> Result<()> {
-    const LARGEST: usize = 1 << 16;
-    if (1..=LARGEST).contains(&value) {
-        Ok(())
-    } else {
-        Err(Error::config(
-            key,
-            format!("must lie between 1 and {LARGEST}, not {value}"),
-        ))
-    }
-}
-
 /// A weight of a loss term is finite and not negative.
 pub(super) fn check_weight(key: &str, value: f64) -> Result<()> {
     if value.is_finite() && value >= 0.0 {
@@ -52,13 +37,6 @@ pub(super) fn check_weight(key: &str, value: f64) -> Result<()> {
             format!("must be at least 0, not {value}"),
         ))
     }
-}
-
-/// Recipes are trait objects without `Clone`; their one certain property is that they serialise.
-pub(super) fn clone_config<T: Serialize + DeserializeOwned>(config: &T) -> Result<T> {
-    serde_json::to_value(config)
-        .and_then(serde_json::from_value)
-        .map_err(|error| Error::config("model", format!("cannot be written as JSON: {error}")))
 }
 
 /// `Linear(features, hidden)`, ReLU, `Linear(hidden, outputs)` on flattened maps.

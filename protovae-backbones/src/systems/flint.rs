@@ -31,7 +31,8 @@ use protovae_core::train::Batch;
 use protovae_core::{Error, ImageShape, Result};
 use serde::{Deserialize, Serialize};
 
-use super::ends::{FullyConnectedEnd, check_count, check_weight, clone_config, map_shapes};
+use super::clone_config;
+use super::ends::{FullyConnectedEnd, check_weight, map_shapes};
 use super::flint_losses::{conciseness, cross_entropy_of_predictions, diversity, sparsity};
 use crate::check;
 use crate::kernels::relu;
@@ -148,11 +149,12 @@ pub enum Answer {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum OutputFidelity {
-    /// `−sum_k g_k·log f_k`, as we know the publication's formula, the default.
+    /// `−sum_k f_k·log g_k`, the default: whatever the interpreter says, it is drawn towards the predictor.
     #[default]
-    LogPredictor,
-    /// `−sum_k f_k·log g_k`, which is smallest where `g = f`.
     LogInterpreter,
+    /// `−sum_k g_k·log f_k`. It is smallest for an interpreter that is certain of one class and a predictor that follows it; an
+    /// interpreter that has become certain of a wrong class gets no gradient back.
+    LogPredictor,
 }
 
 /// Weights of the loss terms of [`Flint`].
@@ -204,9 +206,9 @@ impl Default for FlintSchedule {
 
 impl FlintConfig {
     fn check(&self) -> Result<()> {
-        check_count("model.attributes", self.attributes)?;
-        check_count("model.latent_dimensions", self.latent_dimensions)?;
-        check_count("model.stages", self.stages)?;
+        check::width("model.attributes", self.attributes)?;
+        check::width("model.latent_dimensions", self.latent_dimensions)?;
+        check::width("model.stages", self.stages)?;
         check::width("model.stage_channels", self.stage_channels)?;
         let weights = self.weights;
         check_weight("model.weights.prediction", weights.prediction)?;

@@ -34,7 +34,8 @@ use protovae_core::train::Batch;
 use protovae_core::{Error, ImageShape, Result};
 use serde::{Deserialize, Serialize};
 
-use super::ends::{Branch, check_count, check_weight, clone_config};
+use super::clone_config;
+use super::ends::{Branch, check_weight};
 use crate::check;
 
 /// SENN.
@@ -149,8 +150,8 @@ impl Default for RobustnessEstimate {
 
 impl SennConfig {
     fn check(&self) -> Result<()> {
-        check_count("model.concepts", self.concepts)?;
-        check_count("model.latent_dimensions", self.latent_dimensions)?;
+        check::width("model.concepts", self.concepts)?;
+        check::width("model.latent_dimensions", self.latent_dimensions)?;
         let weights = self.weights;
         check_weight("model.weights.prediction", weights.prediction)?;
         check_weight("model.weights.reconstruction", weights.reconstruction)?;

@@ -1,7 +1,6 @@
-//! SENN and FLINT: their promises, and every loss term and gradient against PyTorch (`golden/concept_systems.py`).
+//! SENN and FLINT: their promises, and every loss term and gradient against PyTorch (`../golden/concept_systems.py`).
 
-#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
-
+#[path = "../common/mod.rs"]
 mod common;
 
 use std::collections::BTreeMap;
@@ -52,7 +51,7 @@ struct Figure {
 impl Golden {
     fn load(name: &str) -> Self {
         let mut cases: BTreeMap<String, Self> =
-            serde_json::from_str(include_str!("golden/concept_systems.json")).unwrap();
+            serde_json::from_str(include_str!("../golden/concept_systems.json")).unwrap();
         cases.remove(name).unwrap()
     }
 
