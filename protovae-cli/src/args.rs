@@ -231,8 +231,8 @@ pub struct ExplainArgs {
     )]
     pub prototypes: String,
     /// The method, by name or by recipe.
-    #[arg(long, value_name = "NAME", default_value = "prp", help = method_help("The method"))]
-    pub method: String,
+    #[arg(long, value_name = "NAME", help = method_help("The method, by default prp, and integrated-gradients for models without an encoder to walk"))]
+    pub method: Option<String>,
     /// Folder for the pictures, made if need be.
     #[arg(long, value_name = "DIR", default_value = "explanations")]
     pub out: PathBuf,
@@ -262,8 +262,8 @@ pub struct ReportArgs {
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
     /// The method that explains the predictions.
-    #[arg(long, value_name = "NAME", default_value = "prp", help = method_help("The method that explains the predictions"))]
-    pub method: String,
+    #[arg(long, value_name = "NAME", help = method_help("The method that explains the predictions, by default prp, and integrated-gradients for models without an encoder to walk"))]
+    pub method: Option<String>,
     /// Test images on which explanations are measured; 0 for no measures.
     #[arg(long, value_name = "N", default_value_t = 200)]
     pub images: usize,

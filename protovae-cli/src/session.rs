@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use burn::tensor::Device;
 use protovae_core::device::{Backend, DeviceChoice};
-use protovae_core::model::ModelSpec;
+use protovae_core::model::{BoxModel, ModelSpec};
 use protovae_core::{ImageShape, Precision};
 use protovae_data::{DataSearch, DataSplits, Dataset, Loader, LoaderConfig, Order};
 
@@ -162,6 +162,18 @@ pub fn model_path(run: &Path) -> PathBuf {
         run.join("model.safetensors")
     } else {
         run.to_path_buf()
+    }
+}
+
+/// The explainer of those models that relevance propagation cannot walk through.
+const WITHOUT_LAYERS: &str = "integrated-gradients";
+
+/// The method that a user asks for; without one, relevance propagation if the model shows an encoder whose layers it can walk.
+pub fn method<'a>(asked: Option<&'a str>, model: &BoxModel) -> &'a str {
+    match asked {
+        Some(method) => method,
+        None if model.encoder().is_some() => "prp",
+        None => WITHOUT_LAYERS,
     }
 }
 

@@ -6,7 +6,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use protovae_core::model::BoxModel;
 use protovae_core::train::write_atomically;
 use protovae_data::Dataset;
-use protovae_explain::views::{LatentTable, StrangenessDetector};
+use protovae_explain::views::{ConceptTable, LatentTable, StrangenessDetector, has_concepts};
 
 use crate::error::{CliError, Result};
 
@@ -52,6 +52,19 @@ pub fn latent_table(
 ) -> Result<LatentTable> {
     let rows: Vec<usize> = (0..dataset.len()).collect();
     LatentTable::new(model, batches(dataset, &rows, device))
+}
+
+/// The concepts of all images of a data set; none if the model does not explain itself by concepts.
+pub fn concept_table(
+    model: &BoxModel,
+    dataset: &dyn Dataset,
+    device: &Device,
+) -> Result<Option<ConceptTable>> {
+    if !has_concepts(model) {
+        return Ok(None);
+    }
+    let rows: Vec<usize> = (0..dataset.len()).collect();
+    ConceptTable::new(model, batches(dataset, &rows, device)).map(Some)
 }
 
 /// The share of held-out images that the detector of a run takes for strange.

@@ -2,9 +2,17 @@
 //!
 //! Each is one file: a module that implements [`Model`](protovae_core::model::Model), and its recipe. They share encoders,
 //! layers, losses, loader, trainer, checkpoints, report and measures with ProtoVAE.
+//!
+//! * [`senn`]: SENN, tag `senn`: logits linear in concepts, with weights that depend on the image.
+//! * [`flint`]: FLINT, tag `flint`: a classifier and an interpreter that is linear in attributes of its hidden layers;
+//!   [`flint_losses`] has its loss terms.
 
+mod ends;
+pub mod flint;
+pub mod flint_losses;
 mod k_means;
 mod kmex;
+pub mod senn;
 
 pub use k_means::{Clusters, k_means};
 pub use kmex::{KMex, KMexConfig};

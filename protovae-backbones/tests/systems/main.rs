@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
+mod concepts;
 mod k_means;
 mod kmex;
 mod panvae;

@@ -73,8 +73,11 @@ impl Source<'_> {
 
 pub fn run(arguments: &ExplainArgs, voice: Voice) -> Result<()> {
     let device = session::device(&arguments.device, voice)?;
-    let explainer = explainers::named(&arguments.method)?;
+    // A wrong name is told before anything is loaded.
+    let asked = arguments.method.as_deref();
+    asked.map(explainers::named).transpose()?;
     let (model, card) = load_model(&session::model_path(&arguments.run), &device)?;
+    let explainer = explainers::named(session::method(asked, &model))?;
     let per_class = model.prototypes().map_or(0, |bank| bank.per_class);
     let choice = match per_class {
         0 => PrototypeChoice::All,
@@ -224,6 +227,9 @@ fn explain(
         "picture": picture,
         "targets": targets,
     });
+    if let Some(concepts) = &explained.concepts {
+        found["concepts"] = json!(concepts.contributions);
+    }
     if let Some(maps) = maps {
         found["maps"] = json!(maps);
     }

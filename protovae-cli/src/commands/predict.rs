@@ -7,7 +7,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use protovae_core::model::BoxModel;
 use protovae_core::train::{ModelCard, load_model};
 use protovae_data::read_picture;
-use protovae_explain::views::{LatentTable, StrangenessDetector};
+use protovae_explain::views::{ConceptEvidence, LatentTable, StrangenessDetector, has_concepts};
 use serde_json::{Value, json};
 
 use crate::args::PredictArgs;
@@ -88,6 +88,14 @@ fn predict(
             .collect();
         found["prototypes"] = Value::Array(nearest);
     }
+    if has_concepts(model)
+        && let Some(evidence) = ConceptEvidence::of(model, image.clone())?
+            .into_iter()
+            .next()
+    {
+        let most = evidence.contributions.iter().take(arguments.prototypes);
+        found["concepts"] = json!(most.collect::<Vec<_>>());
+    }
     if let Some(detector) = detector {
         let table = LatentTable::new(model, [Ok::<_, CliError>((image, vec![0]))])?;
         if let Some(judgement) = detector.judge_all(&table).into_iter().next() {
@@ -119,6 +127,14 @@ fn show(found: &Value, voice: Voice) -> Result<()> {
             text(&prototype["class"]),
             prototype["prototype"],
             number(&prototype["similarity"])
+        ))?;
+    }
+    for concept in found["concepts"].as_array().into_iter().flatten() {
+        voice.line(format!(
+            "  concept {}  adds {:+.4} to the score of {class} ({:.0} % of what speaks for it)",
+            concept["concept"],
+            number(&concept["contribution"]),
+            100.0 * number(&concept["share"])
         ))?;
     }
     Ok(())

@@ -2,10 +2,11 @@
 
 use protovae_core::train::{MetricsLine, PrototypeHealth, RunDirectory, load_model};
 use protovae_explain::pictures::{prototype_grid, save_png};
+use protovae_explain::views::has_concepts;
 use serde_json::json;
 
 use crate::args::PrototypesArgs;
-use crate::error::Result;
+use crate::error::{CliError, Result};
 use crate::output::Voice;
 use crate::session;
 
@@ -13,6 +14,12 @@ pub fn run(arguments: &PrototypesArgs, voice: Voice) -> Result<()> {
     let device = session::device(&arguments.device, voice)?;
     let model_path = session::model_path(&arguments.run);
     let (model, card) = load_model(&model_path, &device)?;
+    if has_concepts(&model) {
+        return Err(CliError::Core(protovae_core::Error::Unsupported {
+            model: model.kind().to_string(),
+            what: "prototypes: it explains itself by concepts, which `protovae report` and the run's concepts.png show",
+        }));
+    }
     let picture = prototype_grid(&model)?;
     let path = arguments
         .out

@@ -27,11 +27,14 @@ const COMPARED: [&str; 4] = [
 
 pub fn run(arguments: &ReportArgs, voice: Voice) -> Result<()> {
     // A wrong name is told before anything is loaded.
-    let explainer = explainers::named(&arguments.method)?;
+    let asked = arguments.method.as_deref();
+    asked.map(explainers::named).transpose()?;
     let device = session::device(&arguments.device, voice)?;
     let directory = RunDirectory::open(&arguments.run)?;
     let config = config::load_file(&directory.config())?;
     let (model, card) = load_model(&directory.model(), &device)?;
+    let method = session::method(asked, &model);
+    let explainer = explainers::named(method)?;
     let data = session::data(&config, arguments.data_dir.as_deref())?;
     let mut warnings: Vec<String> = data.notes.clone();
     if card.knows_other_data(&data.digest) {
@@ -54,9 +57,10 @@ pub fn run(arguments: &ReportArgs, voice: Voice) -> Result<()> {
     let comparison = match arguments.images {
         0 => None,
         images => Some(measured(
-            arguments, images, &model, &data.test, &device, voice,
+            method, images, &model, &data.test, &device, voice,
         )?),
     };
+    let concepts = tables::concept_table(&model, data.test.as_ref(), &device)?;
     let epochs: Vec<EpochRecord> = directory
         .read_metrics()?
         .into_iter()
@@ -76,7 +80,10 @@ pub fn run(arguments: &ReportArgs, voice: Voice) -> Result<()> {
         }
     };
     let (train_images, test_images) = (images_of(&data.train), images_of(&data.test));
-    voice.note("drawing prototypes and explaining predictions");
+    voice.note(match concepts {
+        Some(_) => "drawing concepts and explaining predictions",
+        None => "drawing prototypes and explaining predictions",
+    });
     let report = Report::gather(&Sources {
         model: &model,
         card: &card,
@@ -93,11 +100,12 @@ pub fn run(arguments: &ReportArgs, voice: Voice) -> Result<()> {
             table: &test,
             images: &test_images,
         },
+        concepts: concepts.as_ref(),
         comparison: comparison.as_ref(),
         detector: detector.as_ref(),
         predictions: arguments.predictions,
         warnings,
-        provenance: provenance(arguments),
+        provenance: provenance(arguments, method),
     })?;
     let page = report.to_html(Report::LARGEST)?;
     let path = arguments
@@ -119,7 +127,7 @@ pub fn run(arguments: &ReportArgs, voice: Voice) -> Result<()> {
 }
 
 fn measured(
-    arguments: &ReportArgs,
+    method: &str,
     images: usize,
     model: &protovae_core::model::BoxModel,
     dataset: &Arc<dyn Dataset>,
@@ -129,9 +137,9 @@ fn measured(
     let mut chosen = permutation(0, 0, dataset.len());
     chosen.truncate(images);
     let (images, labels) = tables::images(dataset.as_ref(), &chosen, device)?;
-    let mut names = vec![arguments.method.as_str()];
+    let mut names = vec![method];
     // What starts at prototypes serves models that have them.
-    names.extend(COMPARED.iter().filter(|name| **name != arguments.method));
+    names.extend(COMPARED.iter().filter(|name| **name != method));
     let methods: protovae_core::Result<Vec<_>> = names.into_iter().map(explainers::named).collect();
     let mut settings = Settings::with_seed(0);
     settings.measures = vec![
@@ -156,12 +164,12 @@ fn quoted(word: &str) -> String {
     }
 }
 
-fn provenance(arguments: &ReportArgs) -> Vec<(String, String)> {
+fn provenance(arguments: &ReportArgs, method: &str) -> Vec<(String, String)> {
     let name = arguments
         .run
         .file_name()
         .map_or_else(String::new, |name| name.to_string_lossy().into_owned());
-    let method = quoted(&arguments.method);
+    let method = quoted(method);
     let mut command = format!("protovae report {name} --method {method}");
     command.push_str(&format!(
         " --images {} --predictions {}",

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use burn::tensor::Device;
+use burn::tensor::{Device, Tensor};
 use protovae_backbones::kernels::release_memory;
 use protovae_core::model::{BoxModel, trainable_values};
 use protovae_core::random::Initializer;
@@ -11,7 +11,7 @@ use protovae_core::train::{
     EpochRecord, MetricsLine, ModelCard, RunDirectory, Trainer, newest_checkpoint, save_model,
 };
 use protovae_data::DataSplits;
-use protovae_explain::pictures::{prototype_grid, reconstruction_grid, save_png};
+use protovae_explain::pictures::{concept_panel, prototype_grid, reconstruction_grid, save_png};
 use serde_json::json;
 
 use crate::args::TrainArgs;
@@ -269,6 +269,9 @@ fn last_record(directory: &RunDirectory) -> Result<EpochRecord> {
 /// Pairs of image and reconstruction a row, and rows.
 const RECONSTRUCTION_PAIRS: [usize; 2] = [5, 8];
 
+/// Test images that a concept is drawn with.
+const CONCEPT_IMAGES: usize = 10;
+
 pub(super) fn draw(
     model: &BoxModel,
     data: &DataSplits,
@@ -284,6 +287,15 @@ pub(super) fn draw(
         Some(device) => device.clone().without_autodiff(),
         None => return Ok(written),
     };
+    if let Some(table) = tables::concept_table(model, data.test.as_ref(), &device)? {
+        let images = |rows: &[usize]| -> Result<Tensor<4>> {
+            Ok(tables::images(data.test.as_ref(), rows, &device)?.0)
+        };
+        let panel = concept_panel(&table, &data.classes, CONCEPT_IMAGES, images)?;
+        let path = directory.path().join("concepts.png");
+        save_png(&panel.draw()?, &path)?;
+        written.push(path);
+    }
     let [pairs, rows] = RECONSTRUCTION_PAIRS;
     let images = session::some_images(
         data.test.as_ref(),
@@ -357,7 +369,10 @@ fn conclude(
     summary(format!(
         "  protovae predict {run} IMAGE.png     classify a picture, with reasons"
     ))?;
-    summary(format!(
-        "  protovae prototypes {run}            what each prototype stands for"
-    ))
+    // What the model explains itself by shows in its pictures.
+    let concepts = pictures.iter().any(|path| path.ends_with("concepts.png"));
+    summary(match concepts {
+        true => format!("  protovae report {run}                what each concept stands for"),
+        false => format!("  protovae prototypes {run}            what each prototype stands for"),
+    })
 }

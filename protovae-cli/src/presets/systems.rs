@@ -7,7 +7,7 @@ use super::{Preset, augmentation, decoder, encoder, settings, spec};
 
 /// All of them, system by system.
 pub(super) fn all() -> Vec<Preset> {
-    let systems = [KMEX, PANVAE];
+    let systems = [SENN, FLINT, KMEX, PANVAE];
     let small = systems
         .iter()
         .flat_map(|system| Network::SMALL.map(|network| preset(system, network, false)));
@@ -57,6 +57,51 @@ const PANVAE: System = System {
         })
     },
     epochs: |network| settings(network).epochs,
+};
+
+/// The paper does not say how long it trains SENN and FLINT; ours train as long as its ProtoVAE.
+fn epochs_of_protovae(network: Network) -> usize {
+    settings(network).epochs
+}
+
+/// Ten concepts for grey images, twenty for photographs: the range that the comparison names.
+const SENN: System = System {
+    name: "senn",
+    title: "SENN",
+    model: |network| {
+        let concepts = if network.image().channels == 1 {
+            10
+        } else {
+            20
+        };
+        json!({
+            "type": "senn",
+            "concepts": concepts,
+            "latent_dimensions": network.latent_dimensions(),
+            "decoder": decoder(network),
+        })
+    },
+    epochs: epochs_of_protovae,
+};
+
+/// As many attributes as the comparison has; for SVHN, which it leaves out, as many as for CIFAR-10.
+const FLINT: System = System {
+    name: "flint",
+    title: "FLINT",
+    model: |network| {
+        let attributes = match network {
+            Network::Mnist | Network::FashionMnist => 25,
+            Network::QuickDraw => 24,
+            Network::Cifar10 | Network::Svhn | Network::Celeba => 36,
+        };
+        json!({
+            "type": "flint",
+            "attributes": attributes,
+            "latent_dimensions": network.latent_dimensions(),
+            "decoder": decoder(network),
+        })
+    },
+    epochs: epochs_of_protovae,
 };
 
 fn preset(system: &System, network: Network, resnet18: bool) -> Preset {

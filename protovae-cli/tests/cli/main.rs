@@ -8,6 +8,7 @@ mod abstain;
 mod bad_input;
 mod bench;
 mod compare;
+mod concepts;
 mod data;
 mod devices;
 mod errors;

@@ -21,7 +21,7 @@ fn bare(tag: &str) -> String {
     tag.split('"').step_by(2).collect()
 }
 
-fn is_inert(page: &str) {
+pub fn is_inert(page: &str) {
     for tag in tags(page) {
         let lower = tag.to_lowercase();
         assert!(!lower.starts_with("script"), "{tag}");

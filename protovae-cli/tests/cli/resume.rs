@@ -21,7 +21,7 @@ fn long_settings(loader_threads: usize) -> Value {
 }
 
 /// Starts the program and kills it as soon as `moment` has come; false if it finished before.
-fn kill_when(place: &Place, arguments: &str, mut moment: impl FnMut() -> bool) -> bool {
+pub fn kill_when(place: &Place, arguments: &str, mut moment: impl FnMut() -> bool) -> bool {
     let mut command = place.command(arguments);
     command.stdout(Stdio::null()).stderr(Stdio::null());
     let mut child = command.spawn().unwrap();
@@ -39,7 +39,7 @@ fn kill_when(place: &Place, arguments: &str, mut moment: impl FnMut() -> bool) -
     }
 }
 
-fn checkpoints(place: &Place, start: &str) -> Vec<String> {
+pub fn checkpoints(place: &Place, start: &str) -> Vec<String> {
     let Ok(entries) = fs::read_dir(place.path("run/checkpoints")) else {
         return Vec::new();
     };
@@ -57,7 +57,7 @@ fn lines(place: &Place) -> usize {
 }
 
 /// All lines without the one part that two equal runs do not share.
-fn timeless(place: &Place, run: &str) -> Vec<Value> {
+pub fn timeless(place: &Place, run: &str) -> Vec<Value> {
     let mut lines = place.metrics(run);
     for line in &mut lines {
         line.as_object_mut().unwrap().remove("timing");

@@ -4,11 +4,13 @@
 //! * [`relevance_picture`], [`overlay`], [`RelevanceScale`], [`Legend`]: which pixels speak for a target (red) and against it
 //!   (blue).
 //! * [`Panel`]: pictures in rows and columns with headings, labels and captions.
+//! * [`concept_panel`]: the images with most of each concept.
 //! * [`charts`]: curves, bars, points and histograms as SVG.
 //! * [`save_png`], [`png_bytes`]: any picture as PNG.
 
 pub mod charts;
 mod colour;
+mod concept_panel;
 mod grid;
 mod legend;
 mod number;
@@ -18,6 +20,7 @@ mod relevance_map;
 mod text;
 
 pub use colour::diverging_colour;
+pub use concept_panel::concept_panel;
 pub use grid::{Grid, image_pictures, prototype_grid, reconstruction_grid};
 pub use legend::Legend;
 pub use number::brief_number;

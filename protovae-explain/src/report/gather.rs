@@ -6,6 +6,7 @@ use protovae_core::model::{BoxModel, trainable_values};
 use protovae_core::plugin::Explainer;
 use protovae_core::train::{EpochRecord, ModelCard};
 
+use super::gather_concepts::{self, concepts};
 use super::gather_measures::measures;
 use super::gather_predictions::predictions;
 use super::{
@@ -17,7 +18,9 @@ use crate::pictures::charts::{
     ChartLabels, Histogram, LineChart, PointGroup, Sample, ScatterChart, Series,
 };
 use crate::pictures::image_pictures;
-use crate::views::{LatentMap, LatentTable, Neighbour, Neighbours, StrangenessDetector, Usage};
+use crate::views::{
+    ConceptTable, LatentMap, LatentTable, Neighbour, Neighbours, StrangenessDetector, Usage,
+};
 
 /// Images of one part of a data set, and what the model makes of them.
 pub struct ImageSource<'a> {
@@ -45,6 +48,8 @@ pub struct Sources<'a> {
     pub train: Option<ImageSource<'a>>,
     /// Held-out images.
     pub test: ImageSource<'a>,
+    /// The concepts of the held-out images, row by row those of `test`; none for models without concepts.
+    pub concepts: Option<&'a ConceptTable>,
     /// Measures of explanations; none if they were not taken.
     pub comparison: Option<&'a Comparison>,
     /// What tells strange images; none for models without prototypes.
@@ -104,6 +109,9 @@ impl Report {
                 table.prototype_count().to_string(),
             ));
         }
+        if let Some(concepts) = sources.concepts {
+            headline.push(("concepts".to_string(), concepts.concepts.to_string()));
+        }
         headline.push((
             "parameters".to_string(),
             thousands(trainable_values(sources.model)),
@@ -111,6 +119,9 @@ impl Report {
         let mut warnings = sources.warnings.clone();
         if let Some(usage) = &usage {
             warnings.extend(usage.warnings(&card.class_names, table.per_class));
+        }
+        if let Some(concepts) = sources.concepts {
+            warnings.extend(concepts.warnings(gather_concepts::name));
         }
         if let Some(last) = sources.epochs.last() {
             warnings.extend(last.warnings.iter().cloned());
@@ -141,6 +152,7 @@ impl Report {
                 confusion: table.confusion(),
             }),
             prototypes: prototypes(sources, usage.as_ref())?,
+            concepts: concepts(sources)?,
             latent_map: latent_map(sources)?,
             predictions: predictions(sources)?,
             measures: sources.comparison.map(measures).transpose()?,
@@ -180,10 +192,15 @@ fn facts(sources: &Sources) -> Vec<(String, String)> {
         "latent dimensions".to_string(),
         sources.test.table.latent_dimensions.to_string(),
     ));
-    facts.push((
-        "prototypes a class".to_string(),
-        sources.test.table.per_class.to_string(),
-    ));
+    match sources.concepts {
+        Some(concepts) => {
+            facts.push(("concepts".to_string(), concepts.concepts.to_string()));
+        }
+        None => facts.push((
+            "prototypes a class".to_string(),
+            sources.test.table.per_class.to_string(),
+        )),
+    }
     facts.push(("trained on".to_string(), card.data.clone()));
     facts.push((
         "digest of the data".to_string(),

@@ -3,6 +3,7 @@
 use burn::tensor::{Device, Tensor, TensorData};
 
 use super::gather::{ENLARGEMENT, Sources, pictures};
+use super::gather_concepts::parts;
 use super::{EvidenceEntry, ExplainedPrediction, Picture};
 use crate::error::Result;
 use crate::views::{ExplainedImage, Path, PrototypeChoice, nearest_of_another_class};
@@ -131,6 +132,7 @@ fn prediction(sources: &Sources, row: usize) -> Result<ExplainedPrediction> {
         reconstruction,
         words,
         evidence,
+        concepts: explained.concepts.as_ref().map(parts).unwrap_or_default(),
         path,
         path_words,
     })

@@ -11,10 +11,12 @@
 //! # Ok::<(), protovae_explain::Error>(())
 //! ```
 
+mod concepts;
 mod confusion;
 pub(crate) mod document;
 pub(crate) mod figures;
 mod gather;
+mod gather_concepts;
 mod gather_measures;
 mod gather_predictions;
 mod measured;
@@ -47,6 +49,9 @@ pub struct Report {
     pub results: Option<Results>,
     /// What it has learned to look for.
     pub prototypes: Vec<ClassPrototypes>,
+    /// The concepts that it explains itself by, if it does so.
+    #[serde(default)]
+    pub concepts: Vec<ConceptEntry>,
     /// Where images and prototypes lie.
     pub latent_map: Option<Chart>,
     /// Single predictions with their reasons.
@@ -109,6 +114,21 @@ pub struct PrototypeEntry {
     pub farthest: Vec<Picture>,
 }
 
+/// One concept.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct ConceptEntry {
+    /// Such as `concept 3`.
+    pub name: String,
+    /// How often it is active, in words.
+    pub usage: String,
+    /// The held-out images with most of it, with captions in their `alt`.
+    pub most: Vec<Picture>,
+    /// Those with least of it, if it can be negative.
+    pub least: Vec<Picture>,
+    /// The classes that it speaks for, and what it adds to their score.
+    pub speaks_for: Vec<(String, f64)>,
+}
+
 /// One prediction and its reasons.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct ExplainedPrediction {
@@ -124,6 +144,9 @@ pub struct ExplainedPrediction {
     pub words: Vec<String>,
     /// The prototypes that speak most for it.
     pub evidence: Vec<EvidenceEntry>,
+    /// The concepts that count most for or against it.
+    #[serde(default)]
+    pub concepts: Vec<ConceptPart>,
     /// From the image to the nearest prototype of another class.
     pub path: Vec<Picture>,
     /// What the path shows, in a sentence.
@@ -143,6 +166,21 @@ pub struct EvidenceEntry {
     pub overlay: Option<Picture>,
     /// The similarity to the prototype.
     pub similarity: f64,
+    /// Its share of what speaks for the class, from 0 to 1.
+    pub share: f64,
+}
+
+/// One concept's part in a prediction.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct ConceptPart {
+    /// Such as `concept 3`.
+    pub name: String,
+    /// How much of it there is in the image.
+    pub amount: f64,
+    /// What that is multiplied with.
+    pub weight: f64,
+    /// The product: what it adds to the score of the predicted class.
+    pub contribution: f64,
     /// Its share of what speaks for the class, from 0 to 1.
     pub share: f64,
 }

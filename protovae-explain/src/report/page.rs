@@ -4,7 +4,7 @@ use maud::{Markup, html};
 
 use super::document::{Document, Section, document};
 use super::figures::{facts, too_large};
-use super::{Report, confusion, measured, predictions, prototypes, training};
+use super::{Report, concepts, confusion, measured, predictions, prototypes, training};
 use crate::error::Result;
 
 /// How much of what takes room is shown.
@@ -76,7 +76,12 @@ impl Report {
             "Accuracy",
             self.results.as_ref().map(confusion::section),
         );
-        add("prototypes", "Prototypes", prototypes::section(self, room));
+        add(
+            "prototypes",
+            prototypes::heading(self),
+            prototypes::section(self, room),
+        );
+        add("concepts", "Concepts", concepts::section(self, room));
         add(
             "predictions",
             "Predictions, explained",
@@ -92,7 +97,11 @@ impl Report {
             "Strange images",
             self.strangeness.as_ref().map(measured::strangeness),
         );
-        add("words", "Words on this page", Some(glossary()));
+        add(
+            "words",
+            "Words on this page",
+            Some(glossary(!self.concepts.is_empty())),
+        );
         add(
             "provenance",
             "How this page was made",
@@ -119,7 +128,11 @@ impl Report {
     }
 }
 
-fn glossary() -> Markup {
+fn glossary(concepts: bool) -> Markup {
+    const CONCEPT: (&str, &str) = (
+        "Concept",
+        "A number that the model computes from an image, which says how much there is of something that it has learned to look for. A class's score is the sum of the concepts, each times its weight for the class.",
+    );
     const WORDS: [(&str, &str); 9] = [
         (
             "Prototype",
@@ -158,7 +171,19 @@ fn glossary() -> Markup {
             "Noise in place of an explanation. What is no better than this says nothing.",
         ),
     ];
+    // Models have one or the other.
+    let words = WORDS.into_iter().filter(|(word, _)| {
+        !(concepts
+            && [
+                "Prototype",
+                "Similarity",
+                "Share of the evidence",
+                "Counterfactual",
+            ]
+            .contains(word))
+    });
+    let words = concepts.then_some(CONCEPT).into_iter().chain(words);
     html! {
-        dl .glossary { @for (word, meaning) in WORDS { dt { (word) } dd { (meaning) } } }
+        dl .glossary { @for (word, meaning) in words { dt { (word) } dd { (meaning) } } }
     }
 }

@@ -2,6 +2,7 @@
 
 use maud::{Markup, html};
 
+use super::concepts::parts;
 use super::figures::percent;
 use super::page::Room;
 use super::{EvidenceEntry, ExplainedPrediction, Report};
@@ -28,7 +29,11 @@ pub(super) fn section(report: &Report, room: Room) -> Option<Markup> {
         ("Images without a label", with(None)),
     ];
     Some(html! {
-        p { "Red pixels speak for the similarity to the prototype, blue ones against it; each map has its own scale." }
+        @if report.concepts.is_empty() {
+            p { "Red pixels speak for the similarity to the prototype, blue ones against it; each map has its own scale." }
+        } @else {
+            p { "Red pixels speak for the score of the class, blue ones against it; each map has its own scale." }
+        }
         @for (name, predictions) in groups {
             @if !predictions.is_empty() {
                 h3 { (name) }
@@ -72,6 +77,7 @@ fn explained(prediction: &ExplainedPrediction) -> Markup {
             @if !prediction.evidence.is_empty() {
                 div .evidence { @for entry in &prediction.evidence { (evidence(entry)) } }
             }
+            @if !prediction.concepts.is_empty() { (parts(&prediction.concepts)) }
             @if !prediction.path.is_empty() {
                 p .kind { (prediction.path_words) }
                 div .row .path { @for step in &prediction.path { (step.figure(STEP)) } }
@@ -84,7 +90,9 @@ fn evidence(entry: &EvidenceEntry) -> Markup {
     html! {
         section .reason {
             h5 { (entry.name) }
-            p .small { (percent(entry.share)) " of the evidence, similarity " (format!("{:.2}", entry.similarity)) }
+            @if entry.share.is_finite() {
+                p .small { (percent(entry.share)) " of the evidence, similarity " (format!("{:.2}", entry.similarity)) }
+            }
             div .row {
                 @for picture in [&entry.prototype, &entry.relevance, &entry.overlay].into_iter().flatten() {
                     (picture.figure(88))

@@ -8,7 +8,9 @@ use protovae_core::ImageShape;
 use protovae_core::model::BoxModel;
 use protovae_core::plugin::{Explainer, Target};
 
-use super::{Contribution, Evidence, PrototypeChoice, largest, values};
+use super::{
+    ConceptEvidence, Contribution, Evidence, PrototypeChoice, has_concepts, largest, values,
+};
 use crate::error::{Error, Result};
 use crate::pictures::{
     Legend, Panel, PanelCell, PanelRow, RelevanceMaps, RelevanceScale, image_pictures,
@@ -42,6 +44,8 @@ pub struct ExplainedImage {
     pub reconstruction: Option<Vec<f32>>,
     /// What the prediction rests on; none for models without prototypes.
     pub evidence: Option<Evidence>,
+    /// The concepts that it rests on; none for models without concepts.
+    pub concepts: Option<ConceptEvidence>,
     /// The explained targets, as chosen.
     pub targets: Vec<ExplainedTarget>,
 }
@@ -73,6 +77,12 @@ impl ExplainedImage {
         let evidence = match bank {
             Some(_) => Evidence::of(&model, image.clone())?.into_iter().next(),
             None => None,
+        };
+        let concepts = match has_concepts(&model) {
+            true => ConceptEvidence::of(&model, image.clone())?
+                .into_iter()
+                .next(),
+            false => None,
         };
         let rows = evidence.as_ref().map(|evidence| choice.rows(evidence));
         let targets: Vec<Target> = match &rows {
@@ -122,6 +132,7 @@ impl ExplainedImage {
             probability: probabilities.get(class).copied().unwrap_or(f32::NAN),
             reconstruction,
             evidence,
+            concepts,
             targets: explained,
         })
     }
@@ -276,6 +287,9 @@ impl ExplainedImage {
             name(class_names, self.class),
             self.probability
         )];
+        if let Some(concepts) = &self.concepts {
+            words.extend(concepts.words(|class| name(class_names, class)));
+        }
         let Some(evidence) = &self.evidence else {
             return words;
         };

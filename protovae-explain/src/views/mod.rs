@@ -4,12 +4,16 @@
 //! * [`Neighbours`]: the nearest images to each prototype and the farthest of its own class;
 //! * [`Usage`]: how often each prototype is the nearest, and which are dead or duplicates;
 //! * [`Evidence`]: the share of each prototype in a logit;
+//! * [`ConceptTable`], [`ConceptEvidence`]: the same for models that explain themselves by concepts: what each stands for, and
+//!   what it adds to a logit;
 //! * [`ExplainedImage`]: one image with its evidence and relevance, in pictures and in words;
 //! * [`Path`]: images between an image and a prototype, and where the prediction turns (a counterfactual);
 //! * [`LatentMap`]: the latent space in two dimensions;
 //! * [`StrangenessDetector`]: whether an image is unlike everything the model was trained on.
 
 mod choice;
+mod concept_evidence;
+mod concepts;
 mod evidence;
 mod explained;
 mod latent_map;
@@ -20,6 +24,8 @@ mod strangeness;
 mod usage;
 
 pub use choice::PrototypeChoice;
+pub use concept_evidence::{ConceptContribution, ConceptEvidence};
+pub use concepts::{ACTIVE_ABOVE, ConceptClass, ConceptImage, ConceptTable, has_concepts};
 pub use evidence::{Contribution, Evidence};
 pub use explained::{ExplainedImage, ExplainedTarget};
 pub use latent_map::LatentMap;
