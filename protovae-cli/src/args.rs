@@ -9,10 +9,12 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use protovae_backbones::weights::Layout;
 
 mod compute;
+mod reproduce;
 
 pub use compute::{BenchArgs, DeviceArgs, DevicesArgs, TrainArgs};
 
 pub use compare::{CompareArgs, TableFormat};
+pub use reproduce::ReproduceArgs;
 
 /// Train, judge and show self-explainable image classifiers with prototypes (ProtoVAE).
 #[derive(Debug, Parser)]
@@ -56,6 +58,8 @@ pub enum Command {
     Explain(ExplainArgs),
     /// What explanations are worth: masking, ordering, robustness, attacks and diversity, beside a random map.
     Measure(MeasureArgs),
+    /// Rebuild a table or figure of the paper by name: train what it takes, and set the results beside the paper's numbers.
+    Reproduce(ReproduceArgs),
     /// Several runs side by side: accuracy, size, speed, and what their explanations and prototypes are worth.
     Compare(CompareArgs),
     /// Everything about a run on one HTML page that opens from disk: curves, prototypes, reasons, measures, warnings.

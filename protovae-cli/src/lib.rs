@@ -19,6 +19,7 @@ mod machine;
 pub mod output;
 mod paper;
 pub mod presets;
+mod reproduce;
 mod session;
 mod suggest;
 mod tables;
@@ -78,6 +79,7 @@ pub fn run(cli: args::Cli) -> Result<()> {
         quiet: cli.quiet,
         verbose: cli.verbose > 0,
         json: cli.json,
+        mute: false,
     };
     match cli.command {
         args::Command::Train(train) => commands::train::run(&train, voice),
@@ -86,6 +88,7 @@ pub fn run(cli: args::Cli) -> Result<()> {
         args::Command::Prototypes(prototypes) => commands::prototypes::run(&prototypes, voice),
         args::Command::Explain(explain) => commands::explain::run(&explain, voice),
         args::Command::Measure(measure) => commands::measure::run(&measure, voice),
+        args::Command::Reproduce(reproduce) => commands::reproduce::run(&reproduce, voice),
         args::Command::Compare(compare) => commands::compare::run(&compare, voice),
         args::Command::Report(report) => commands::report::run(&report, voice),
         args::Command::Import(import) => commands::import::run(&import, voice),

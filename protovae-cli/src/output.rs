@@ -18,6 +18,8 @@ pub struct Voice {
     pub verbose: bool,
     /// JSON on standard output.
     pub json: bool,
+    /// Nothing on standard output: a part of a larger command, whose results are elsewhere.
+    pub mute: bool,
 }
 
 impl Voice {
@@ -26,7 +28,7 @@ impl Voice {
     /// # Errors
     /// If standard output is gone.
     pub fn line(&self, text: impl AsRef<str>) -> Result<()> {
-        if !self.json {
+        if !self.json && !self.mute {
             writeln!(std::io::stdout().lock(), "{}", text.as_ref())?;
         }
         Ok(())
@@ -37,7 +39,7 @@ impl Voice {
     /// # Errors
     /// If standard output is gone.
     pub fn object(&self, value: &impl Serialize) -> Result<()> {
-        if self.json {
+        if self.json && !self.mute {
             let text = serde_json::to_string(value).map_err(std::io::Error::other)?;
             writeln!(std::io::stdout().lock(), "{text}")?;
         }

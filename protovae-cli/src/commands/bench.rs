@@ -14,7 +14,7 @@ use protovae_core::train::{Batch, HostBatch, Learner};
 use protovae_explain::explainers;
 use serde_json::{Value, json};
 
-use crate::args::{BenchArgs, ConfigSource};
+use crate::args::{BenchArgs, ConfigSource, DeviceArgs};
 use crate::config::{self, RunConfig};
 use crate::error::{CliError, Result};
 use crate::output::Voice;
@@ -337,4 +337,25 @@ fn peak_memory() -> Option<u64> {
     let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
     let kib: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
     Some(kib / 1024)
+}
+
+/// Images a second in training and in evaluation, from a few steps: enough to say how long something will take.
+pub fn rates(config: RunConfig, spec: ModelSpec, device: &Device) -> Result<[f64; 2]> {
+    let arguments = BenchArgs {
+        preset: Vec::new(),
+        set: Vec::new(),
+        batch: None,
+        steps: 3,
+        warmup: 1,
+        explain: 0,
+        device: DeviceArgs::default(),
+    };
+    let preset = presets::Preset {
+        name: String::new(),
+        about: String::new(),
+        config: Value::Null,
+        spec,
+    };
+    let found = measure(Prepared { preset, config }, &arguments, device)?;
+    Ok([found.train.median, found.evaluation.median])
 }

@@ -13,6 +13,7 @@ pub mod measure;
 pub mod predict;
 pub mod prototypes;
 pub mod report;
+pub mod reproduce;
 pub mod train;
 
 use clap::CommandFactory;

@@ -23,10 +23,12 @@ mod measured;
 mod page;
 mod predictions;
 mod prototypes;
+mod sheet;
 mod training;
 
 pub use figures::{Chart, Picture};
 pub use gather::{ImageSource, Sources};
+pub use sheet::{Sheet, SheetTable};
 
 use serde::{Deserialize, Serialize};
 

@@ -1,0 +1,17 @@
+//! The tables and figures of the paper by name: what is run for each, how it is run, and what is made of it.
+//!
+//! * `items`: each table and figure as runs, with the numbers that the paper has;
+//! * `plan`: the runs of an item for so many seeds, and how a budget shrinks them;
+//! * `pool`: runs in a folder that all items share, each begun, gone on with or skipped;
+//! * `results`: means and deviations beside the paper's numbers, as Markdown, CSV and JSON;
+//! * `settings`: the paper's tables of settings, held against the presets;
+//! * `pictures`: the figures;
+//! * `slurm`: runs as the tasks of a job array.
+
+pub mod items;
+pub mod pictures;
+pub mod plan;
+pub mod pool;
+pub mod results;
+pub mod settings;
+pub mod slurm;

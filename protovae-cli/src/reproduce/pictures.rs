@@ -1,0 +1,231 @@
+//! The figures.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use burn::module::Module;
+use image::{Rgb, RgbImage, imageops};
+use protovae_core::train::load_model;
+use protovae_explain::pictures::{
+    Panel, PanelCell, PanelRow, TextStyle, draw_text, image_pictures, save_png,
+};
+
+use crate::args::{CompareArgs, DeviceArgs, ExplainArgs, TableFormat};
+use crate::commands::{compare, explain};
+use crate::error::{CliError, Result};
+use crate::output::Voice;
+use crate::session;
+
+/// What a figure shows of its runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pictures {
+    /// The decoded prototypes, a row a class, at most so many a class.
+    Prototypes(usize),
+    /// Test images and their reconstructions.
+    Reconstructions,
+    /// Relevance of test images for prototypes of two classes.
+    Relevance,
+    /// One of the figures of `protovae compare`, by the beginning of its name.
+    Compared(&'static str),
+}
+
+/// A run that is shown, and what is said of it.
+#[derive(Debug, Clone)]
+pub struct Shown {
+    /// The run directory.
+    pub run: PathBuf,
+    /// The caption.
+    pub caption: String,
+}
+
+/// Where and how.
+#[derive(Debug)]
+pub struct Easel<'a> {
+    /// The folder of the item.
+    pub folder: &'a Path,
+    /// The item's name.
+    pub name: &'a str,
+    /// Folder with the data sets, if one was named.
+    pub data_dir: Option<&'a Path>,
+    /// Where to compute.
+    pub device: DeviceArgs,
+    /// The voice of what draws.
+    pub voice: Voice,
+}
+
+impl Pictures {
+    /// Draws the figure of some runs and gives its files.
+    pub fn draw(self, runs: &[Shown], easel: &Easel) -> Result<Vec<PathBuf>> {
+        if runs.is_empty() {
+            return Ok(Vec::new());
+        }
+        let path = easel.folder.join(format!("{}.png", easel.name));
+        match self {
+            Self::Prototypes(most) => {
+                let parts: Vec<RgbImage> = runs
+                    .iter()
+                    .map(|shown| prototypes(shown, most, easel))
+                    .collect::<Result<_>>()?;
+                save_png(&stacked(&parts).into(), &path)?;
+            }
+            Self::Reconstructions => {
+                let mut parts = Vec::new();
+                for shown in runs {
+                    let file = shown.run.join("reconstructions.png");
+                    parts.push(titled(&shown.caption, &open(&file)?));
+                }
+                save_png(&stacked(&parts).into(), &path)?;
+            }
+            Self::Relevance => relevance(&runs[0], &path, easel)?,
+            Self::Compared(beginning) => return compared(runs, beginning, easel),
+        }
+        Ok(vec![path])
+    }
+}
+
+/// A row a class.
+fn prototypes(shown: &Shown, most: usize, easel: &Easel) -> Result<RgbImage> {
+    let device = session::device(&easel.device, easel.voice)?;
+    let (model, card) = load_model(&shown.run.join("model.safetensors"), &device)?;
+    let model = model.valid();
+    let unsupported = |what| {
+        CliError::Core(protovae_core::Error::Unsupported {
+            model: model.kind().to_string(),
+            what,
+        })
+    };
+    let bank = model
+        .prototypes()
+        .ok_or_else(|| unsupported("prototypes"))?;
+    let per_class = bank.per_class.max(1);
+    let decoded = model
+        .decode(bank.vectors)
+        .ok_or_else(|| unsupported("decoder"))?;
+    let enlargement = (56 / card.image.height.max(1)).clamp(1, 2);
+    let pictures = image_pictures(decoded, enlargement)?;
+    let rows = pictures.chunks(per_class).enumerate();
+    let rows = rows.map(|(class, pictures)| PanelRow {
+        label: card.class_names.get(class).cloned().unwrap_or_default(),
+        cells: pictures
+            .iter()
+            .take(most)
+            .map(|picture| PanelCell::new(picture.clone(), ""))
+            .collect(),
+    });
+    let panel = Panel {
+        title: format!("{} ({}, {} epochs)", shown.caption, card.data, card.epochs),
+        rows: rows.collect(),
+        ..Panel::default()
+    };
+    Ok(panel.draw()?.to_rgb8())
+}
+
+/// The classes whose first prototypes the test images are held against, as in the paper; else the first two.
+const CLASSES: [&str; 2] = ["automobile", "horse"];
+
+fn relevance(shown: &Shown, path: &Path, easel: &Easel) -> Result<()> {
+    let card = protovae_core::train::read_card(&shown.run.join("model.safetensors"))?;
+    let known = CLASSES
+        .iter()
+        .all(|class| card.class_names.iter().any(|name| name == class));
+    let prototypes = match known {
+        true => format!("{}:0,{}:0", CLASSES[0], CLASSES[1]),
+        false => "0:0,1:0".to_string(),
+    };
+    explain::run(
+        &ExplainArgs {
+            run: shown.run.clone(),
+            images: Vec::new(),
+            test: vec![0, 1, 2, 3],
+            sheet: Some(path.to_path_buf()),
+            prototypes,
+            method: None,
+            out: easel.folder.join("maps"),
+            maps: false,
+            invert: false,
+            data_dir: easel.data_dir.map(Path::to_path_buf),
+            device: easel.device,
+        },
+        easel.voice,
+    )
+}
+
+/// One of the figures that `protovae compare` draws.
+fn compared(runs: &[Shown], beginning: &str, easel: &Easel) -> Result<Vec<PathBuf>> {
+    let folder = easel.folder.join("drawn");
+    let _ = fs::remove_dir_all(&folder);
+    compare::run(
+        &CompareArgs {
+            runs: runs.iter().map(|shown| shown.run.clone()).collect(),
+            method: "gradient-times-input".to_string(),
+            images: 0,
+            format: TableFormat::Text,
+            page: None,
+            figures: Some(folder.clone()),
+            classes: Vec::new(),
+            data_dir: easel.data_dir.map(Path::to_path_buf),
+            device: easel.device,
+        },
+        easel.voice,
+    )?;
+    let mut written = Vec::new();
+    for entry in fs::read_dir(&folder)? {
+        let from = entry?.path();
+        let name = from
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
+        if name.starts_with(beginning) {
+            let to = easel.folder.join(format!("{}.png", easel.name));
+            fs::rename(&from, &to)?;
+            written.push(to);
+        }
+    }
+    fs::remove_dir_all(&folder)?;
+    Ok(written)
+}
+
+const MARGIN: u32 = 12;
+
+/// A picture with a line above it.
+fn titled(title: &str, picture: &RgbImage) -> RgbImage {
+    let line = TextStyle::BOLD.height() as u32 + 6;
+    let wide = (title.chars().count() * TextStyle::BOLD.character_width()) as u32;
+    let mut canvas = RgbImage::from_pixel(
+        picture.width().max(wide) + 2 * MARGIN,
+        picture.height() + line + 2 * MARGIN,
+        Rgb([255; 3]),
+    );
+    let corner = (i64::from(MARGIN), i64::from(MARGIN));
+    draw_text(&mut canvas, corner, title, TextStyle::BOLD);
+    imageops::overlay(
+        &mut canvas,
+        picture,
+        i64::from(MARGIN),
+        i64::from(MARGIN + line),
+    );
+    canvas
+}
+
+/// Pictures one below the other.
+fn stacked(parts: &[RgbImage]) -> RgbImage {
+    let width = parts.iter().map(RgbImage::width).max().unwrap_or(1);
+    let height: u32 = parts.iter().map(RgbImage::height).sum();
+    let mut canvas = RgbImage::from_pixel(width, height.max(1), Rgb([255; 3]));
+    let mut top = 0i64;
+    for part in parts {
+        imageops::overlay(&mut canvas, part, 0, top);
+        top += i64::from(part.height());
+    }
+    canvas
+}
+
+/// A picture file as it is.
+pub fn open(path: &Path) -> Result<RgbImage> {
+    let picture = image::open(path).map_err(|error| CliError::Read {
+        path: path.to_path_buf(),
+        source: std::io::Error::other(error),
+    })?;
+    Ok(picture.to_rgb8())
+}

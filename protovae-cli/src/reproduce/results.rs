@@ -1,0 +1,399 @@
+//! What was found beside what the paper has.
+
+use std::collections::BTreeMap;
+
+use protovae_explain::side_by_side::Spread;
+use serde::{Deserialize, Serialize};
+
+use super::items::Reported;
+use super::plan::Plan;
+use super::pool::Finished;
+
+/// The results of an item.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Results {
+    /// The item.
+    pub item: String,
+    /// One line on it.
+    pub about: String,
+    /// Version of the program.
+    pub version: String,
+    /// The machine: processor, threads, vector instructions, device.
+    pub machine: String,
+    /// What was changed of what the paper has, and what could not be run, a sentence each.
+    pub changes: Vec<String>,
+    /// In the order of the plan.
+    pub cells: Vec<CellResult>,
+}
+
+/// What was found for a cell.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CellResult {
+    /// The row's head.
+    pub row: String,
+    /// The column's head.
+    pub column: String,
+    /// The data set that was there, if runs are done; another than the column's is a stand-in.
+    pub data: Option<String>,
+    /// The command of the first run.
+    pub command: String,
+    /// Epochs trained.
+    pub epochs: usize,
+    /// The runs.
+    pub runs: Vec<Finished>,
+    /// What the paper has.
+    pub reported: Option<Reported>,
+    /// Our mean and deviation, in per cent.
+    pub found: Option<Spread>,
+    /// The difference to the paper in standard errors of it, where both have deviations.
+    pub errors: Option<f64>,
+    /// In words.
+    pub verdict: String,
+}
+
+impl CellResult {
+    /// From the runs of a cell.
+    pub fn new(
+        row: &str,
+        column: &str,
+        command: String,
+        epochs: usize,
+        runs: Vec<Finished>,
+        reported: Option<Reported>,
+    ) -> Self {
+        let accuracies: Vec<f64> = runs.iter().map(|run| 100.0 * run.accuracy).collect();
+        let found = Spread::of(&accuracies);
+        let data = runs.first().map(|run| run.data.clone());
+        let comparable = data.as_deref() == Some(column);
+        let errors = match (found, reported) {
+            (Some(found), Some(reported)) if comparable => errors(found, reported),
+            _ => None,
+        };
+        let verdict = verdict(found, reported, comparable, errors);
+        Self {
+            row: row.to_string(),
+            column: column.to_string(),
+            data,
+            command,
+            epochs,
+            runs,
+            reported,
+            found,
+            errors,
+            verdict,
+        }
+    }
+}
+
+/// The difference of two means over its standard error.
+fn errors(found: Spread, reported: Reported) -> Option<f64> {
+    let own = found.deviation?.powi(2) / found.runs as f64;
+    let theirs = match (reported.deviation, reported.runs) {
+        (Some(deviation), Some(runs)) => deviation.powi(2) / runs.max(1) as f64,
+        _ => return None,
+    };
+    let error = (own + theirs).sqrt();
+    (error > 0.0).then(|| (found.mean - reported.percent) / error)
+}
+
+fn verdict(
+    found: Option<Spread>,
+    reported: Option<Reported>,
+    comparable: bool,
+    errors: Option<f64>,
+) -> String {
+    let Some(found) = found else {
+        return "not run".to_string();
+    };
+    let Some(reported) = reported else {
+        return "no number in the paper".to_string();
+    };
+    if !comparable {
+        return "a stand-in, not comparable".to_string();
+    }
+    let difference = found.mean - reported.percent;
+    // Published to one decimal place: nothing below half of it is known.
+    let deviation = reported.deviation.unwrap_or(0.0).max(0.05);
+    let apart = format!("{difference:+.2} points");
+    if difference.abs() <= deviation {
+        return format!("{apart}: within the paper's deviation");
+    }
+    match errors {
+        Some(errors) if errors.abs() <= 2.0 => format!("{apart}: within two standard errors"),
+        _ if difference > 0.0 => format!("{apart}: above the paper"),
+        _ => format!("{apart}: below the paper"),
+    }
+}
+
+impl Results {
+    /// The rows in order, and for each its cells by column.
+    fn rows(&self) -> Vec<(&str, BTreeMap<&str, &CellResult>)> {
+        let mut rows: Vec<(&str, BTreeMap<&str, &CellResult>)> = Vec::new();
+        for cell in &self.cells {
+            match rows.iter_mut().find(|(row, _)| *row == cell.row) {
+                Some((_, cells)) => {
+                    cells.insert(&cell.column, cell);
+                }
+                None => rows.push((&cell.row, BTreeMap::from([(cell.column.as_str(), cell)]))),
+            }
+        }
+        rows
+    }
+
+    fn columns(&self) -> Vec<&str> {
+        let mut columns: Vec<&str> = Vec::new();
+        for cell in &self.cells {
+            if !columns.contains(&cell.column.as_str()) {
+                columns.push(&cell.column);
+            }
+        }
+        columns
+    }
+
+    /// Markdown: a table of our numbers and the paper's, a list of what each rests on, and what was changed.
+    pub fn markdown(&self) -> String {
+        let mut text = format!("# {}: {}\n\n", self.item, self.about);
+        let columns = self.columns();
+        let mut head = vec![String::new()];
+        for column in &columns {
+            head.extend([(*column).to_string(), "the paper".to_string()]);
+        }
+        text += &line(&head);
+        text += &line(
+            &head
+                .iter()
+                .enumerate()
+                .map(|(index, _)| if index == 0 { "---" } else { "---:" }.to_string())
+                .collect::<Vec<_>>(),
+        );
+        for (row, cells) in self.rows() {
+            let mut words = vec![row.to_string()];
+            for column in &columns {
+                let cell = cells.get(column);
+                words.push(cell.map_or_else(|| "–".to_string(), |cell| found_text(cell)));
+                words.push(reported_text(cell.and_then(|cell| cell.reported)));
+            }
+            text += &line(&words);
+        }
+        text += "\nTest accuracy in per cent after the last epoch, mean ± standard deviation over seeds.\n\n";
+        text += &line(
+            &[
+                "",
+                "data",
+                "seeds",
+                "epochs",
+                "difference",
+                "standard errors",
+                "command",
+            ]
+            .map(String::from),
+        );
+        text += &line(&["---"; 7].map(String::from));
+        for cell in &self.cells {
+            let errors = cell
+                .errors
+                .map_or_else(|| "–".to_string(), |z| format!("{z:+.1}"));
+            let seeds: Vec<String> = cell.runs.iter().map(|run| run.seed.to_string()).collect();
+            text += &line(&[
+                format!("{}, {}", cell.row, cell.column),
+                cell.data.clone().unwrap_or_else(|| "–".to_string()),
+                match seeds.is_empty() {
+                    true => "–".to_string(),
+                    false => seeds.join(", "),
+                },
+                cell.epochs.to_string(),
+                cell.verdict.clone(),
+                errors,
+                format!("`{}`", cell.command),
+            ]);
+        }
+        if !self.changes.is_empty() {
+            text += "\nNot as in the paper:\n\n";
+            for change in &self.changes {
+                text += &format!("* {change}\n");
+            }
+        }
+        text += &format!("\n{}; protovae {}.\n", self.machine, self.version);
+        text
+    }
+
+    /// CSV: a row a run.
+    pub fn csv(&self) -> String {
+        let mut text =
+            "row,column,data,seed,epochs,accuracy,seconds,run,model-sha256\r\n".to_string();
+        for cell in &self.cells {
+            for run in &cell.runs {
+                let words = [
+                    cell.row.clone(),
+                    cell.column.clone(),
+                    run.data.clone(),
+                    run.seed.to_string(),
+                    run.epochs.to_string(),
+                    run.accuracy.to_string(),
+                    format!("{:.1}", run.seconds),
+                    run.run.clone(),
+                    run.model.clone(),
+                ];
+                let quoted = words.map(|word| match word.contains([',', '"', '\n']) {
+                    true => format!("\"{}\"", word.replace('"', "\"\"")),
+                    false => word,
+                });
+                text += &(quoted.join(",") + "\r\n");
+            }
+        }
+        text
+    }
+
+    /// What of a plan is there.
+    pub fn of(
+        plan: &Plan,
+        about: &str,
+        machine: String,
+        changes: Vec<String>,
+        cells: Vec<CellResult>,
+    ) -> Self {
+        let mut all = plan.changes.clone();
+        all.extend(changes);
+        Self {
+            item: plan.item.clone(),
+            about: about.to_string(),
+            version: env!("CARGO_PKG_VERSION").to_string(),
+            machine,
+            changes: all,
+            cells,
+        }
+    }
+}
+
+fn line(words: &[String]) -> String {
+    let cells: Vec<String> = words.iter().map(|word| word.replace('|', "\\|")).collect();
+    format!("| {} |\n", cells.join(" | "))
+}
+
+fn found_text(cell: &CellResult) -> String {
+    match cell.found {
+        Some(Spread {
+            mean,
+            deviation: Some(deviation),
+            ..
+        }) => format!("{mean:.2} ± {deviation:.2}"),
+        Some(Spread { mean, .. }) => format!("{mean:.2}"),
+        None => "not run".to_string(),
+    }
+}
+
+fn reported_text(reported: Option<Reported>) -> String {
+    match reported {
+        Some(Reported {
+            percent,
+            deviation: Some(deviation),
+            ..
+        }) => format!("{percent:.1} ± {deviation:.1}"),
+        Some(Reported { percent, .. }) => format!("{percent:.1}"),
+        None => "–".to_string(),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn finished(seed: u64, data: &str, accuracy: f64) -> Finished {
+        Finished {
+            seed,
+            run: format!("mnist-{seed}"),
+            data: data.to_string(),
+            reported_as: "sampled-mean".to_string(),
+            epochs: 10,
+            accuracy,
+            seconds: 100.0,
+            model: "00".to_string(),
+        }
+    }
+
+    fn cell(data: &str, accuracies: &[f64], reported: Option<Reported>) -> CellResult {
+        let runs = accuracies
+            .iter()
+            .enumerate()
+            .map(|(seed, accuracy)| finished(seed as u64, data, *accuracy));
+        CellResult::new(
+            "full",
+            "mnist",
+            "protovae".to_string(),
+            10,
+            runs.collect(),
+            reported,
+        )
+    }
+
+    const PAPER: Option<Reported> = Some(Reported {
+        percent: 99.4,
+        deviation: Some(0.1),
+        runs: Some(4),
+    });
+
+    #[test]
+    fn verdicts_say_what_the_numbers_say() {
+        let close = cell("mnist", &[0.9942, 0.9938], PAPER);
+        assert!(
+            close.verdict.contains("within the paper's deviation"),
+            "{}",
+            close.verdict
+        );
+        let below = cell("mnist", &[0.98, 0.981, 0.979], PAPER);
+        assert!(below.verdict.contains("below"), "{}", below.verdict);
+        // (98.0 − 99.4) / sqrt(0.1² / 3 + 0.1² / 4)
+        assert!((below.errors.unwrap() + 1.4 / (0.01f64 / 3.0 + 0.0025).sqrt()).abs() < 1e-9);
+        let wide = cell("mnist", &[0.97, 0.99, 1.0], PAPER);
+        assert!(
+            wide.verdict.contains("two standard errors"),
+            "{}",
+            wide.verdict
+        );
+        let one = cell("mnist", &[0.999], PAPER);
+        assert!(
+            one.errors.is_none() && one.verdict.contains("above"),
+            "{}",
+            one.verdict
+        );
+        assert!(
+            cell("mnist-5k", &[0.99], PAPER)
+                .verdict
+                .contains("stand-in")
+        );
+        assert_eq!(cell("mnist", &[], PAPER).verdict, "not run");
+        assert_eq!(
+            cell("mnist", &[0.9], None).verdict,
+            "no number in the paper"
+        );
+    }
+
+    #[test]
+    fn tables_and_files_hold_everything() {
+        let results = Results {
+            item: "table5".to_string(),
+            about: "ablations".to_string(),
+            version: "0".to_string(),
+            machine: "two cores".to_string(),
+            changes: vec!["2 of 4 seeds".to_string()],
+            cells: vec![cell("mnist", &[0.9942, 0.9938], PAPER), {
+                let mut other = cell("mnist", &[], PAPER);
+                other.row = "a|b, \"c\"".to_string();
+                other
+            }],
+        };
+        let text = results.markdown();
+        assert!(
+            text.contains("| full | 99.40 ± 0.03 | 99.4 ± 0.1 |"),
+            "{text}"
+        );
+        assert!(text.contains("a\\|b") && text.contains("not run"), "{text}");
+        assert!(text.contains("* 2 of 4 seeds"), "{text}");
+        assert_eq!(results.csv().lines().count(), 3);
+        let json = serde_json::to_string(&results).unwrap();
+        assert_eq!(serde_json::from_str::<Results>(&json).unwrap(), results);
+    }
+}
