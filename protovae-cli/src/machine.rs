@@ -126,6 +126,20 @@ fn find_library(name: &str, folders: &[PathBuf]) -> Option<PathBuf> {
         .find(|path| path.exists())
 }
 
+/// The processor's name, where the system says (Linux), and the vector instructions that are used of it.
+pub fn processor() -> String {
+    let text = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let name = text
+        .lines()
+        .find_map(|line| line.strip_prefix("model name"))
+        .and_then(|rest| rest.split_once(':'))
+        .map_or(std::env::consts::ARCH, |(_, name)| name.trim());
+    format!(
+        "{name} ({})",
+        protovae_backbones::kernels::vector_instructions()
+    )
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
@@ -193,18 +207,4 @@ mod tests {
         let expected = ["/lib", "/opt/driver"].map(PathBuf::from);
         assert_eq!(folders, BTreeSet::from(expected));
     }
-}
-
-/// The processor's name, where the system says (Linux), and the vector instructions that are used of it.
-pub fn processor() -> String {
-    let text = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let name = text
-        .lines()
-        .find_map(|line| line.strip_prefix("model name"))
-        .and_then(|rest| rest.split_once(':'))
-        .map_or(std::env::consts::ARCH, |(_, name)| name.trim());
-    format!(
-        "{name} ({})",
-        protovae_backbones::kernels::vector_instructions()
-    )
 }

@@ -238,7 +238,9 @@ mod tests {
                 prop_assert!(shrunk.estimated_seconds <= budget + 1e-6);
             }
             let changed = shrunk.seeds < 4 || shrunk.cells[0].wanted.epochs < 10;
-            prop_assert_eq!(changed, !shrunk.changes.is_empty() && !(shrunk.changes.len() == 1 && shrunk.changes[0].starts_with("one epoch")));
+            // That one epoch takes longer than the budget is no change of the plan.
+            let said = shrunk.changes.iter().any(|change| !change.starts_with("one epoch"));
+            prop_assert_eq!(changed, said);
         }
     }
 

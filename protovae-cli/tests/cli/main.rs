@@ -17,6 +17,7 @@ mod judge;
 mod measure;
 mod plugin;
 mod report;
+mod reproduce;
 mod resnet;
 mod resume;
 mod support;

@@ -1,0 +1,211 @@
+//! `protovae reproduce`: plans, runs that are skipped or gone on with, and results that do not depend on interruptions.
+
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::support::Place;
+
+/// Table 5 on 64 of the embedded images, for there is no other MNIST in the folder.
+const SMALL: &str = "reproduce table5 --set data.train_limit=64 --set data.test_limit=50 --epochs 2 --seeds 2 --threads 2";
+
+/// Results without what two equal runs do not share.
+fn results(place: &Place, folder: &str) -> Value {
+    let mut found = place.json(&format!("{folder}/table5/results.json"));
+    for cell in found["cells"].as_array_mut().unwrap() {
+        for run in cell["runs"].as_array_mut().unwrap() {
+            run["seconds"] = Value::Null;
+        }
+    }
+    found
+}
+
+#[test]
+fn a_table_is_trained_once_and_set_beside_the_paper() {
+    let place = Place::new();
+    let ran = place.run(&format!("{SMALL} --out a")).ok();
+    assert!(ran.err.contains("stands in for it"), "{}", ran.err);
+    assert!(
+        ran.out.contains("58.8 ± 10.7") && ran.out.contains("a stand-in"),
+        "{}",
+        ran.out
+    );
+    let found = results(&place, "a");
+    let cells = found["cells"].as_array().unwrap();
+    assert_eq!(cells.len(), 4);
+    for cell in cells {
+        assert_eq!(cell["data"], "mnist-5k");
+        assert_eq!(cell["column"], "mnist");
+        assert_eq!(cell["runs"].as_array().unwrap().len(), 2);
+        assert_eq!(cell["epochs"], 2);
+        let accuracies: Vec<f64> = cell["runs"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|run| 100.0 * run["accuracy"].as_f64().unwrap())
+            .collect();
+        let mean = accuracies.iter().sum::<f64>() / 2.0;
+        assert!((cell["found"]["mean"].as_f64().unwrap() - mean).abs() < 1e-9);
+    }
+    // What was changed is said, the accuracy is that of the run's own file, and the command is one that makes the run.
+    let changes = found["changes"].to_string();
+    assert!(
+        changes.contains("2 of 15 epochs") || changes.contains("2 of 10 epochs"),
+        "{changes}"
+    );
+    let run = cells[2]["runs"][1]["run"].as_str().unwrap();
+    let last = place.metrics(&format!("a/runs/{run}")).pop().unwrap();
+    assert_eq!(last["test"]["accuracy"], cells[2]["runs"][1]["accuracy"]);
+    let command = cells[2]["command"].as_str().unwrap().to_string();
+    assert!(
+        command.starts_with("protovae train --preset mnist-5k --set model.loss.weights.kl=0"),
+        "{command}"
+    );
+    place
+        .run(&format!(
+            "{} --out again -q",
+            command.trim_start_matches("protovae ")
+        ))
+        .ok();
+    let again = place.metrics("again").pop().unwrap();
+    assert_eq!(again["test"]["accuracy"], cells[2]["runs"][0]["accuracy"]);
+
+    // Nothing is trained twice, by this item or by another that takes the same runs.
+    let before = place.listing();
+    let ran = place.run(&format!("{SMALL} --out a")).ok();
+    assert!(ran.err.contains("8 runs, 8 of them done"), "{}", ran.err);
+    assert_eq!(before.len(), place.listing().len());
+    assert_eq!(results(&place, "a"), found);
+    let figure = SMALL.replace("table5", "fig2");
+    let ran = place.run(&format!("{figure} --out a")).ok();
+    assert!(ran.err.contains("3 runs, 3 of them done"), "{}", ran.err);
+    image::load_from_memory(&place.bytes("a/fig2/fig2.png")).unwrap();
+    let page = String::from_utf8(place.bytes("a/fig2/page.html")).unwrap();
+    assert_eq!(page.matches("data:image/png;base64,").count(), 1);
+
+    // A model that is not what it was is made anew.
+    let model = format!("a/runs/{run}/model.safetensors");
+    let mut bytes = place.bytes(&model);
+    *bytes.last_mut().unwrap() ^= 1;
+    place.write(&model, &bytes);
+    let ran = place.run(&format!("{SMALL} --out a")).ok();
+    assert!(ran.err.contains("8 runs, 7 of them done"), "{}", ran.err);
+    assert_eq!(results(&place, "a"), found);
+}
+
+#[test]
+fn kills_change_nothing() {
+    let place = Place::new();
+    let small = format!("{SMALL} --set training.log_every=1");
+    place.run(&format!("{small} --out whole -q")).ok();
+    for attempt in 0..10u64 {
+        let mut child = place
+            .command(&format!("{small} --out cut -q"))
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        std::thread::sleep(Duration::from_millis(150 + attempt * 137 % 900));
+        // It may be done already.
+        let _ = child.kill();
+        child.wait().unwrap();
+    }
+    place.run(&format!("{small} --out cut -q")).ok();
+    assert_eq!(results(&place, "cut"), results(&place, "whole"));
+}
+
+#[test]
+fn a_budget_shrinks_the_plan_openly() {
+    let place = Place::new();
+    let small =
+        "reproduce table5 --set data.train_limit=64 --set data.test_limit=50 --threads 2 --out b";
+    let ran = place
+        .run(&format!("{small} --budget 1s --dry-run --json"))
+        .ok();
+    let plan = ran.object();
+    assert_eq!(plan["seeds"], 1);
+    assert_eq!(plan["cells"][0]["wanted"]["epochs"], 1);
+    let changes = plan["changes"].to_string();
+    assert!(
+        changes.contains("1 of 4 seeds") && changes.contains("1 of 15 epochs"),
+        "{changes}"
+    );
+    assert!(!place.path("b").exists(), "a dry run leaves nothing");
+    let ran = place.run(&format!("{small} --dry-run")).ok();
+    assert_eq!(ran.out.lines().count(), 16, "{}", ran.out);
+}
+
+#[test]
+fn runs_can_be_tasks_of_other_schedulers_and_are_collected() {
+    let place = Place::new();
+    let small = SMALL.replace("--seeds 2", "--seeds 1");
+    let printed = place.run(&format!("{small} --out c --commands")).ok().out;
+    assert_eq!(printed.lines().count(), 4);
+    let ran = place.run("reproduce collect --out c").ok();
+    assert!(ran.out.contains("0 of 1 runs are done"), "{}", ran.out);
+    // Two at a time, one of them twice: no two step on each other.
+    let mut commands: Vec<&str> = printed.lines().collect();
+    commands.push(commands[0]);
+    for pair in commands.chunks(2) {
+        let children: Vec<_> = pair
+            .iter()
+            .map(|command| {
+                Command::new("sh")
+                    .args(["-c", command])
+                    .current_dir(place.path("."))
+                    .env("HOME", place.path("."))
+                    .env_remove("PROTOVAE_DATA")
+                    .stdout(Stdio::null())
+                    .stderr(Stdio::null())
+                    .spawn()
+                    .unwrap()
+            })
+            .collect();
+        for mut child in children {
+            assert!(child.wait().unwrap().success());
+        }
+    }
+    let found = place.run("reproduce collect --out c --json").ok().object();
+    let cells = found["cells"].as_array().unwrap();
+    assert!(
+        cells
+            .iter()
+            .all(|cell| cell["runs"].as_array().unwrap().len() == 1),
+        "{found}"
+    );
+    let error = place.run("reproduce table5 --out c --task 4").fails(2);
+    assert!(error.contains("4 runs"), "{error}");
+}
+
+#[test]
+fn names_and_plans_that_are_not_there_are_told() {
+    let place = Place::new();
+    let error = place.run("reproduce tabel5").fails(2);
+    assert!(error.contains("did you mean `table5`"), "{error}");
+    let error = place.run("reproduce collect --out nowhere").fails(2);
+    assert!(error.contains("holds no plan"), "{error}");
+    place
+        .run("reproduce table5 --budget soon")
+        .fails_with_usage();
+    let listed = place.run("reproduce list").ok().out;
+    for name in [
+        "table1", "table8", "fig2", "fig16", "s6.10", "systems", "all",
+    ] {
+        assert!(listed.lines().any(|line| line.starts_with(name)), "{name}");
+    }
+    // Data that are not there and have no stand-in are named, and nothing is made up.
+    let ran = place.run("reproduce s6.10 --out d --threads 1").ok();
+    assert!(
+        ran.err.contains("not run") && !ran.out.contains("98.2 |"),
+        "{ran:?}"
+    );
+    // Tables of settings train nothing.
+    let ran = place.run("reproduce table2 --out d").ok();
+    assert!(
+        ran.out.contains("| epochs, cifar-10 | 36 | 36 |"),
+        "{}",
+        ran.out
+    );
+    assert!(!ran.out.contains("differs"), "{}", ran.out);
+}
