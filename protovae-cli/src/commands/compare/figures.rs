@@ -81,7 +81,7 @@ pub fn draw(
     let mut written = Vec::new();
     let mut save = |name: String, panel: Panel| -> Result<()> {
         let path = folder.join(name);
-        save_png(&panel.draw()?.into(), &path)?;
+        save_png(&panel.draw()?, &path)?;
         written.push(path);
         Ok(())
     };
