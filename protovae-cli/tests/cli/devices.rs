@@ -271,6 +271,40 @@ mod libtorch {
         }
     }
 
+    /// In 16 bits, and on from there; the model file is as any other.
+    #[test]
+    fn it_trains_in_lower_precision() {
+        let place = Place::with_settings();
+        let train = "train --config small.json --device libtorch -q";
+        let last = |run: &str| losses(&place, run).last().unwrap().last().unwrap().1;
+        run(&place, &format!("{train} --epochs 2 --out f32")).ok();
+        run(
+            &place,
+            &format!("{train} --epochs 2 --out bf16 --precision bf16"),
+        )
+        .ok();
+        run(
+            &place,
+            &format!("{train} --epochs 1 --out f16 --precision f16"),
+        )
+        .ok();
+        let resume = "train --resume f16 --epochs 2 -q";
+        let message = run(&place, resume).fails(2);
+        assert!(
+            message.contains("cpu") && message.contains("f16"),
+            "{message}"
+        );
+        run(&place, &format!("{resume} --device libtorch")).ok();
+        for precision in ["bf16", "f16"] {
+            let (found, expected) = (last(precision), last("f32"));
+            assert_ne!(found, expected, "{precision}");
+            assert_close(expected, found, 0.1, precision);
+            let size = |run: &str| place.bytes(&format!("{run}/model.safetensors")).len();
+            assert!(size(precision).abs_diff(size("f32")) < 200);
+            run(&place, &format!("eval {precision} --device cpu")).ok();
+        }
+    }
+
     /// Begun on one, resumed on the other: the end is nearly that of a run that stayed.
     #[test]
     fn a_run_goes_on_on_the_other_device() {

@@ -196,3 +196,27 @@ fn devices_share_a_batch_as_parts_do() {
     assert!(train(&of_four, &[helper(), helper(), helper()]) == expected);
     assert!(train(&settings(2), &[]) != expected);
 }
+
+/// One part on the CPU, the other on libtorch: copies and gradients go from one to the other and back.
+#[cfg(feature = "libtorch")]
+#[test]
+fn devices_of_two_backends_share_a_batch() {
+    let other = protovae_core::device::DeviceName::Libtorch.resolve();
+    let devices = [Device::flex().autodiff(), other.unwrap().autodiff()];
+    let hosts = batch(7, 5).into_parts(4).into_iter();
+    let shared: Vec<Batch> = hosts
+        .zip(devices.iter().cycle())
+        .map(|(host, device)| Batch::new(host, IMAGE, CLASSES, SEED, 0, device).unwrap())
+        .collect();
+    let learner = || Learner::new(fresh(&*recipe()), &gradient_steps()).unwrap();
+    let expected = values(learner().step_in_parts(&parts(batch(7, 5), 4), 1).model());
+    for threads in [1, 2] {
+        let learner = learner().step_in_parts(&shared, threads);
+        assert_eq!(learner.model().devices(), [devices[0].clone()]);
+        let found = values(learner.model());
+        assert_eq!(found.others, expected.others);
+        for (found, expected) in found.trained.iter().zip(&expected.trained) {
+            assert!((found - expected).abs() < 1e-5, "{found} {expected}");
+        }
+    }
+}
