@@ -100,10 +100,18 @@ fn a_table_holds_what_the_model_says_however_it_is_cut_into_batches() {
 
         for concept in 0..5 {
             let ranked = whole.most(concept, 99);
-            assert_eq!(ranked.len(), 7);
+            let some = whole.activations.iter().skip(concept).step_by(5);
+            let some = some.filter(|activation| **activation != 0.0).count();
+            assert_eq!(ranked.len(), some);
+            if some == 0 {
+                continue;
+            }
             assert!(ranked.is_sorted_by(|a, b| a.activation >= b.activation));
             assert_eq!(ranked[0].label, labels[ranked[0].image]);
-            assert_eq!(whole.least(concept, 1)[0].activation, ranked[6].activation);
+            assert_eq!(
+                whole.least(concept, 1)[0].activation,
+                ranked[some - 1].activation
+            );
             assert!((0.0..=1.0).contains(&whole.activity(concept)));
             let spoken = whole.speaks_for(concept, 2);
             assert!(spoken.len() <= 2 && spoken.iter().all(|each| each.contribution > 0.0));
@@ -116,8 +124,13 @@ fn a_table_holds_what_the_model_says_however_it_is_cut_into_batches() {
             Ok::<_, protovae_explain::Error>(all.clone().select(0, rows))
         })
         .unwrap();
-        assert!(panel.rows.len() >= 5);
-        assert!(panel.rows.iter().all(|row| row.cells.len() == 4));
+        assert!(panel.rows.len() >= 5 - whole.never_active().len());
+        assert!(
+            panel
+                .rows
+                .iter()
+                .all(|row| (1..=4).contains(&row.cells.len()))
+        );
         panel.draw().unwrap();
     }
 }

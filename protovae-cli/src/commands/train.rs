@@ -292,9 +292,12 @@ pub(super) fn draw(
             Ok(tables::images(data.test.as_ref(), rows, &device)?.0)
         };
         let panel = concept_panel(&table, &data.classes, CONCEPT_IMAGES, images)?;
-        let path = directory.path().join("concepts.png");
-        save_png(&panel.draw()?, &path)?;
-        written.push(path);
+        // A concept of which there is nothing in any image has no row, and all of them may be such.
+        if !panel.rows.is_empty() {
+            let path = directory.path().join("concepts.png");
+            save_png(&panel.draw()?, &path)?;
+            written.push(path);
+        }
     }
     let [pairs, rows] = RECONSTRUCTION_PAIRS;
     let images = session::some_images(
@@ -369,10 +372,10 @@ fn conclude(
     summary(format!(
         "  protovae predict {run} IMAGE.png     classify a picture, with reasons"
     ))?;
-    // What the model explains itself by shows in its pictures.
-    let concepts = pictures.iter().any(|path| path.ends_with("concepts.png"));
-    summary(match concepts {
-        true => format!("  protovae report {run}                what each concept stands for"),
-        false => format!("  protovae prototypes {run}            what each prototype stands for"),
+    summary(match last.prototypes {
+        Some(_) => {
+            format!("  protovae prototypes {run}            what each prototype stands for")
+        }
+        None => format!("  protovae report {run}                everything about it on one page"),
     })
 }

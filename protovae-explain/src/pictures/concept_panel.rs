@@ -10,11 +10,11 @@ use crate::views::ConceptTable;
 const ENLARGED: usize = 64;
 
 /// A row a concept: the images of a set with most of it, at most `count`, each with its class and its activation. A concept
-/// that can be negative has as many images with least of it, in a row of their own below. `images` gives those at some rows of
-/// the table, `[n, C, H, W]`.
+/// that can be negative has as many images with least of it, in a row of their own below; one that is active in no image has no
+/// row and is named in the title. `images` gives those at some rows of the table, `[n, C, H, W]`.
 ///
 /// # Errors
-/// Those of `images`; [`Error::Shape`](crate::Error::Shape) if there is nothing to draw, or images are neither grey nor coloured.
+/// Those of `images`; [`Error::Shape`](crate::Error::Shape) if images are neither grey nor coloured.
 pub fn concept_panel<E: From<crate::Error>>(
     table: &ConceptTable,
     class_names: &[String],
@@ -25,7 +25,7 @@ pub fn concept_panel<E: From<crate::Error>>(
     for concept in 0..table.concepts {
         let mut kinds = vec![(format!("concept {concept}"), table.most(concept, count))];
         if table.is_signed(concept) {
-            kinds.push(("least".to_string(), table.least(concept, count)));
+            kinds.push(("least of it".to_string(), table.least(concept, count)));
         }
         for (label, found) in kinds {
             if found.is_empty() {
@@ -44,7 +44,12 @@ pub fn concept_panel<E: From<crate::Error>>(
             });
         }
     }
+    let silent: Vec<String> = table.never_active().iter().map(usize::to_string).collect();
     Ok(Panel {
+        title: match silent.is_empty() {
+            true => String::new(),
+            false => format!("active in no image: {}", silent.join(", ")),
+        },
         rows,
         ..Panel::default()
     })

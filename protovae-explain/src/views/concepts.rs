@@ -49,7 +49,7 @@ pub const ACTIVE_ABOVE: f32 = 0.1;
 /// let batch = (Tensor::<4>::ones([5, 1, 8, 8], &Device::flex()), vec![0, 1, 2, 0, 1]);
 /// let table = ConceptTable::new(&model, [Ok::<_, protovae_core::Error>(batch)])?;
 /// assert_eq!((table.len(), table.concepts), (5, 6));
-/// assert_eq!(table.most(0, 3).len(), 3);
+/// assert!(table.most(0, 3).len() <= 3);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -115,6 +115,7 @@ impl ConceptTable {
     fn ranked(&self, concept: usize, count: usize, sign: f32) -> Vec<ConceptImage> {
         let all = self.column(concept).zip(&self.labels).enumerate();
         let mut all: Vec<ConceptImage> = all
+            .filter(|(_, (activation, _))| *activation != 0.0)
             .map(|(image, (activation, label))| ConceptImage {
                 image,
                 label: *label,
@@ -129,7 +130,7 @@ impl ConceptTable {
         all
     }
 
-    /// The images with most of a concept, at most `count`, the first of equals first.
+    /// The images with most of a concept, at most `count`, the first of equals first; those with nothing of it are left out.
     pub fn most(&self, concept: usize, count: usize) -> Vec<ConceptImage> {
         self.ranked(concept, count, 1.0)
     }
