@@ -7,5 +7,6 @@ mod common;
 mod golden;
 mod push;
 mod recipe;
+mod regions;
 mod resume;
 mod support;

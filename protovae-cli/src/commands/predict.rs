@@ -8,7 +8,7 @@ use protovae_core::model::BoxModel;
 use protovae_core::train::{ModelCard, load_model};
 use protovae_data::read_picture;
 use protovae_explain::views::{
-    ConceptEvidence, LatentTable, StrangenessDetector, describe, has_concepts,
+    ConceptEvidence, LatentTable, StrangenessDetector, has_concepts, place_in_words,
 };
 use serde_json::{Value, json};
 
@@ -88,7 +88,7 @@ fn predict(
                     "similarity": similarity,
                 });
                 if let Some(Some(place)) = places.get(row) {
-                    nearest["from"] = json!(describe(place, card.image));
+                    nearest["from"] = json!(place_in_words(place, card.image));
                 }
                 nearest
             })

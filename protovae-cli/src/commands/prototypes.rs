@@ -2,7 +2,7 @@
 
 use protovae_core::train::{MetricsLine, PrototypeHealth, RunDirectory, load_model};
 use protovae_explain::pictures::{prototype_grid, save_png};
-use protovae_explain::views::{describe, has_concepts};
+use protovae_explain::views::{has_concepts, place_in_words};
 use serde_json::json;
 
 use crate::args::PrototypesArgs;
@@ -90,7 +90,7 @@ pub fn run(arguments: &PrototypesArgs, voice: Voice) -> Result<()> {
         for (index, place) in of_class.enumerate() {
             let from = place.map_or_else(
                 || "from no training image".to_string(),
-                |place| describe(&place, card.image),
+                |place| place_in_words(&place, card.image),
             );
             voice.line(format!("  #{index:<3} {from}"))?;
         }

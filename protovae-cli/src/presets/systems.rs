@@ -105,6 +105,9 @@ const FLINT: System = System {
 };
 
 /// ProtoPNet as Table 4 has it: epochs, and prototypes of 256 or 512 channels, as many as the latent dimensions.
+///
+/// The publication warms up with features that stand still, and trains them slowly then, for they are pretrained. These start from
+/// scratch: they train from the first epoch on, at the paper's 0.001 (measured in `docs/src/systems.md`).
 const PROTOPNET: System = System {
     name: "protopnet",
     title: "ProtoPNet (Table 4)",
@@ -113,6 +116,8 @@ const PROTOPNET: System = System {
             "type": "protopnet",
             "prototypes_per_class": network.prototypes_per_class(),
             "channels": network.latent_dimensions(),
+            "warm_up_epochs": 0,
+            "rates": {"features": 1e-3},
         })
     },
     epochs: |network| match network {

@@ -34,7 +34,7 @@ pub use latent_map::LatentMap;
 pub use latent_table::LatentTable;
 pub use neighbours::{Neighbour, Neighbours};
 pub use path::{Path, PathStep, nearest_of_another_class};
-pub use provenance::{PrototypeImage, PrototypeImages, describe};
+pub use provenance::{PrototypeImage, PrototypeImages, place_in_words};
 pub use strangeness::{Figure, Judgement, StrangenessDetector};
 pub use usage::{DUPLICATE_BELOW, Duplicate, Usage};
 

@@ -13,6 +13,22 @@ use crate::pictures::{boxed, cut_out, image_pictures};
 ///
 /// For models that take prototypes from images, whole (`Provenance::patch` is none) or in part, whether they have a decoder or
 /// not: what such a prototype stands for is what it was taken from.
+///
+/// ```
+/// # use burn::tensor::{Device, Tensor};
+/// # use protovae_core::{ImageShape, model::{ModelConfig, ModelSpec}, random::Initializer};
+/// # use protovae_backbones as _;
+/// # let recipe = r#"{"type": "protopnet", "channels": 4, "encoder": {"type": "conv-pool", "widths": [4]}}"#;
+/// # let config: Box<dyn ModelConfig> = serde_json::from_str(recipe)?;
+/// # let spec = ModelSpec { image: ImageShape::new(1, 8, 8), classes: 2 };
+/// # let model = config.build(&spec, &mut Initializer::new(1, &Device::flex()))?;
+/// use protovae_explain::views::PrototypeImages;
+/// let images = |rows: &[usize]| Ok(Tensor::zeros([rows.len(), 1, 8, 8], &Device::flex()));
+/// let shown = PrototypeImages::of(&model, 100, &images)?;
+/// // Before its first push a ProtoPNet's prototypes come from no images.
+/// assert_eq!(shown.map(|shown| shown.words(0)), Some("from no training image yet".to_string()));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct PrototypeImages {
     shape: ImageShape,
@@ -142,7 +158,7 @@ impl PrototypeImages {
         let Some(place) = self.get(row) else {
             return "from no training image yet".to_string();
         };
-        describe(&place.provenance, self.shape)
+        place_in_words(&place.provenance, self.shape)
     }
 
     /// All prototypes, a row a class: the image of each with its box and, beside it, the boxed part enlarged, unless all
@@ -219,7 +235,7 @@ fn fitted(picture: &RgbImage, [width, height]: [u32; 2]) -> RgbImage {
 
 /// A place in words: `training image 17, rows 3 to 14, columns 0 to 9`, all counted from 0; without rows and columns if it is
 /// the whole of an image of this shape.
-pub fn describe(place: &Provenance, shape: ImageShape) -> String {
+pub fn place_in_words(place: &Provenance, shape: ImageShape) -> String {
     let region = place.region;
     let image = format!("training image {}", place.sample);
     if region.is_whole(shape.height, shape.width) {

@@ -8,6 +8,25 @@
 //! L = cross-entropy + 0.8·cluster − 0.08·separation + 1e-4·Σ |W to other classes|
 //! ```
 //!
+//! ```
+//! use burn::tensor::{Device, Tensor};
+//! use protovae_core::ImageShape;
+//! use protovae_core::model::{ModelConfig, ModelSpec};
+//! use protovae_core::random::Initializer;
+//! use protovae_backbones as _;
+//!
+//! let recipe: Box<dyn ModelConfig> = serde_json::from_str(
+//!     r#"{"type": "protopnet", "encoder": {"type": "conv-pool", "widths": [4]}, "channels": 8, "prototypes_per_class": 2}"#,
+//! )?;
+//! let spec = ModelSpec { image: ImageShape::new(1, 8, 8), classes: 3 };
+//! let device = Device::flex();
+//! let model = recipe.build(&spec, &mut Initializer::new(1, &device))?;
+//! let images = Tensor::zeros([5, 1, 8, 8], &device);
+//! assert_eq!(model.predict(images.clone()).logits.dims(), [5, 3]);
+//! assert_eq!(model.similarity_maps(images).map(|maps| maps.dims()), Some([5, 6, 4, 4]));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
 //! From time to time each prototype is *pushed*: it becomes the nearest patch of any training image of its class, so that it
 //! can be shown. The last layer is then trained alone, which is a convex problem, and never otherwise.
 
