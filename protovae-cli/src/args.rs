@@ -234,8 +234,8 @@ pub struct ExplainArgs {
         help = "topN (those that speak most for the predicted class), all, or CLASS:NUMBER[,CLASS:NUMBER...]"
     )]
     pub prototypes: String,
-    /// The method, by name or by recipe.
-    #[arg(long, value_name = "NAME", help = method_help("The method, by default prp, and integrated-gradients for models without an encoder to walk"))]
+    /// The method, by name or by recipe; default what suits the model.
+    #[arg(long, value_name = "NAME", help = method_help(&format!("The method; {SUITED}")))]
     pub method: Option<String>,
     /// Folder for the pictures, made if need be.
     #[arg(long, value_name = "DIR", default_value = "explanations")]
@@ -265,8 +265,8 @@ pub struct ReportArgs {
     /// The page to write; default report.html in the run directory.
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
-    /// The method that explains the predictions.
-    #[arg(long, value_name = "NAME", help = method_help("The method that explains the predictions, by default prp, and integrated-gradients for models without an encoder to walk"))]
+    /// The method that explains the predictions; default what suits the model.
+    #[arg(long, value_name = "NAME", help = method_help(&format!("The method that explains the predictions; {SUITED}")))]
     pub method: Option<String>,
     /// Test images on which explanations are measured; 0 for no measures.
     #[arg(long, value_name = "N", default_value_t = 200)]
@@ -290,6 +290,9 @@ pub struct PrototypesArgs {
     /// The picture to write; default prototypes.png beside the model.
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
+    /// Folder with the data sets, if it has moved since the training. Only prototypes that come from training images need it.
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
     /// Where to compute.
     #[command(flatten)]
     pub device: DeviceArgs,
@@ -367,6 +370,8 @@ pub struct MeasureArgs {
     #[command(flatten)]
     pub device: DeviceArgs,
 }
+
+const SUITED: &str = "default similarity-map for models that compare patches, prp for those whose encoder it can walk, integrated-gradients for others";
 
 const MEASURED: &str =
     "An explainer to measure; may be repeated. Default all; the random map is always among them";

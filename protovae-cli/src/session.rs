@@ -6,11 +6,13 @@ use std::sync::Arc;
 use burn::tensor::Device;
 use protovae_core::device::{Backend, DeviceChoice};
 use protovae_core::model::{BoxModel, ModelSpec};
+use protovae_core::train::{ModelCard, RunDirectory};
 use protovae_core::{ImageShape, Precision};
 use protovae_data::{DataSearch, DataSplits, Dataset, Loader, LoaderConfig, Order};
+use protovae_explain::explainers;
 
 use crate::args::{DeviceArgs, DevicesArgs};
-use crate::config::RunConfig;
+use crate::config::{self, RunConfig};
 use crate::error::{CliError, Result};
 use crate::output::Voice;
 
@@ -119,6 +121,29 @@ pub fn data(config: &RunConfig, data_dir: Option<&Path>) -> Result<DataSplits> {
     Ok(config.data.load(&search)?)
 }
 
+/// The data that the model of a run was trained on.
+///
+/// # Errors
+/// If `run` is a model file rather than a run directory, if the data are not there, or are others.
+pub fn training_data(run: &Path, data_dir: Option<&Path>, card: &ModelCard) -> Result<DataSplits> {
+    if !run.is_dir() {
+        return Err(CliError::Usage(format!(
+            "{} is no run directory, and what says where the training images lie is in that",
+            run.display()
+        )));
+    }
+    let directory = RunDirectory::open(run)?;
+    let config = config::load_file(&directory.config())?;
+    let data = data(&config, data_dir)?;
+    if card.knows_other_data(&data.digest) {
+        return Err(CliError::Usage(format!(
+            "the {} data here are not those that the model was trained on; name their folder with --data-dir",
+            data.name
+        )));
+    }
+    Ok(data)
+}
+
 /// What a model for this data has to fit.
 pub fn model_spec(data: &DataSplits) -> ModelSpec {
     ModelSpec {
@@ -165,16 +190,9 @@ pub fn model_path(run: &Path) -> PathBuf {
     }
 }
 
-/// The explainer of those models that relevance propagation cannot walk through.
-const WITHOUT_LAYERS: &str = "integrated-gradients";
-
-/// The method that a user asks for; without one, relevance propagation if the model shows an encoder whose layers it can walk.
+/// The method that a user asks for; without one, what suits the model.
 pub fn method<'a>(asked: Option<&'a str>, model: &BoxModel) -> &'a str {
-    match asked {
-        Some(method) => method,
-        None if model.encoder().is_some() => "prp",
-        None => WITHOUT_LAYERS,
-    }
+    asked.unwrap_or_else(|| explainers::suited(model))
 }
 
 /// About `count` images of a data set on a device, `[n, C, H, W]`: the first of each class, then the second of each, ...

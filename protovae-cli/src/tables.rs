@@ -6,7 +6,9 @@ use burn::tensor::{Device, Tensor, TensorData};
 use protovae_core::model::BoxModel;
 use protovae_core::train::write_atomically;
 use protovae_data::Dataset;
-use protovae_explain::views::{ConceptTable, LatentTable, StrangenessDetector, has_concepts};
+use protovae_explain::views::{
+    ConceptTable, LatentTable, PrototypeImages, StrangenessDetector, has_concepts,
+};
 
 use crate::error::{CliError, Result};
 
@@ -42,6 +44,30 @@ pub fn images(
     let dimensions = [rows.len(), shape.channels, shape.height, shape.width];
     let data = TensorData::new(values, dimensions);
     Ok((Tensor::from_data(data, device), labels))
+}
+
+/// [`images`] without the labels, as the libraries ask for them.
+pub fn images_of<'a>(
+    dataset: &'a dyn Dataset,
+    device: &'a Device,
+) -> impl Fn(&[usize]) -> protovae_explain::Result<Tensor<4>> + 'a {
+    move |rows| {
+        let found = images(dataset, rows, device);
+        found.map(|(images, _)| images).map_err(|error| {
+            protovae_explain::Error::Core(protovae_core::Error::Data(Box::new(error)))
+        })
+    }
+}
+
+/// The training images that a model's prototypes come from; none if they come from none.
+pub fn prototype_images(
+    model: &BoxModel,
+    train: &dyn Dataset,
+    device: &Device,
+) -> Result<Option<PrototypeImages>> {
+    let device = device.clone().without_autodiff();
+    let images = images_of(train, &device);
+    Ok(PrototypeImages::of(model, train.len(), &images)?)
 }
 
 /// The table of all images of a data set.

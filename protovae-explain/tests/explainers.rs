@@ -174,7 +174,10 @@ fn plugins_are_named_by_their_tags_and_every_explainer_by_its_recipe() {
     let names = known_names();
     let own = NAMES.len() - 1;
     assert_eq!(names[..own], NAMES[..own]);
-    assert_eq!(names[own..], ["a-plugin", "b-plugin", "random"]);
+    assert_eq!(
+        names[own..],
+        ["a-plugin", "b-plugin", "similarity-map", "random"]
+    );
     for recipe in [
         r#"{"type": "a-plugin", "by": 2}"#,
         r#" {"by": 2, "type": "a-plugin"}"#,

@@ -83,6 +83,7 @@ fn plane(means: &[[f32; 2]], labels: &[usize]) -> LatentTable {
                     .map(move |prototype| square(mean, prototype))
             })
             .collect(),
+        similarities: Vec::new(),
         reconstruction_errors: Vec::new(),
     }
 }

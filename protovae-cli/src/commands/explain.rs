@@ -10,14 +10,14 @@ use protovae_core::train::{ModelCard, RunDirectory, load_model, write_atomically
 use protovae_data::{ImageShape, read_picture};
 use protovae_explain::explainers;
 use protovae_explain::pictures::save_png;
-use protovae_explain::views::{ExplainedImage, ExplainedTarget, PrototypeChoice};
+use protovae_explain::views::{ExplainedImage, ExplainedTarget, PrototypeChoice, PrototypeImages};
 use serde_json::{Value, json};
 
 use crate::args::ExplainArgs;
 use crate::config;
 use crate::error::{CliError, Result};
 use crate::output::{Voice, print_error};
-use crate::session;
+use crate::{session, tables};
 
 /// Pixels that an image is enlarged to, about.
 const ENLARGED: usize = 112;
@@ -26,6 +26,8 @@ struct Asked {
     model: BoxModel,
     card: ModelCard,
     explainer: Box<dyn Explainer>,
+    /// The training images that prototypes come from, where they do and the images are at hand.
+    origins: Option<PrototypeImages>,
     choice: PrototypeChoice,
     device: Device,
 }
@@ -78,6 +80,15 @@ pub fn run(arguments: &ExplainArgs, voice: Voice) -> Result<()> {
     asked.map(explainers::named).transpose()?;
     let (model, card) = load_model(&session::model_path(&arguments.run), &device)?;
     let explainer = explainers::named(session::method(asked, &model))?;
+    let origins = match origins(arguments, &model, &card, &device) {
+        Ok(origins) => origins,
+        Err(error) => {
+            voice.note(format!(
+                "note: prototypes are shown without the training images that they come from: {error}"
+            ));
+            None
+        }
+    };
     let per_class = model.prototypes().map_or(0, |bank| bank.per_class);
     let choice = match per_class {
         0 => PrototypeChoice::All,
@@ -87,6 +98,7 @@ pub fn run(arguments: &ExplainArgs, voice: Voice) -> Result<()> {
         model,
         card,
         explainer,
+        origins,
         choice,
         device,
     };
@@ -145,6 +157,20 @@ pub fn run(arguments: &ExplainArgs, voice: Voice) -> Result<()> {
     }
 }
 
+/// The training images that the model's prototypes come from; none if they come from none.
+fn origins(
+    arguments: &ExplainArgs,
+    model: &BoxModel,
+    card: &ModelCard,
+    device: &Device,
+) -> Result<Option<PrototypeImages>> {
+    if model.provenance().is_none() {
+        return Ok(None);
+    }
+    let data = session::training_data(&arguments.run, arguments.data_dir.as_deref(), card)?;
+    tables::prototype_images(model, data.train.as_ref(), device)
+}
+
 /// The images of the test set that are asked for.
 fn test_images(arguments: &ExplainArgs) -> Result<Vec<Source<'static>>> {
     if arguments.test.is_empty() {
@@ -184,12 +210,15 @@ fn explain(
     let pixels = source.pixels(shape, arguments.invert)?;
     let data = TensorData::new(pixels, [1, image.channels, image.height, image.width]);
     let tensor = Tensor::from_data(data, &asked.device);
-    let explained = ExplainedImage::new(
+    let mut explained = ExplainedImage::new(
         &asked.model,
         asked.explainer.as_ref(),
         tensor,
         &asked.choice,
     )?;
+    if let Some(origins) = &asked.origins {
+        explained = explained.with_prototypes(origins);
+    }
     let class_names = &asked.card.class_names;
     let class = class_names
         .get(explained.class)

@@ -18,12 +18,15 @@ pub fn run(arguments: &MeasureArgs, voice: Voice) -> Result<()> {
         return Err(CliError::Usage("--images must be at least 1".to_string()));
     }
     // Wrong names are told before anything is loaded.
-    let methods = methods(arguments)?;
+    let mut methods = methods(arguments)?;
     let settings = settings(arguments);
     let device = session::device(&arguments.device, voice)?;
     let directory = RunDirectory::open(&arguments.run)?;
     let config = config::load_file(&directory.config())?;
     let (model, card) = load_model(&directory.model(), &device)?;
+    if arguments.methods.is_empty() && explainers::suited(&model) == PATCHES {
+        methods.insert(0, explainers::named(PATCHES)?);
+    }
     let data = session::data(&config, arguments.data_dir.as_deref())?;
     for note in &data.notes {
         voice.note(format!("note: {note}"));
@@ -87,6 +90,9 @@ pub fn run(arguments: &MeasureArgs, voice: Voice) -> Result<()> {
     voice.line(text.trim_end())
 }
 
+/// What serves models that compare patches, and no others.
+const PATCHES: &str = "similarity-map";
+
 /// The explainers that are asked for, each once.
 fn methods(arguments: &MeasureArgs) -> Result<Vec<Box<dyn Explainer>>> {
     let mut names: Vec<&str> = Vec::new();
@@ -97,7 +103,8 @@ fn methods(arguments: &MeasureArgs) -> Result<Vec<Box<dyn Explainer>>> {
     }
     if names.is_empty() {
         // A plugin that needs settings of its user's cannot be meant by "all".
-        let known = explainers::known_names().into_iter().map(explainers::named);
+        let known = explainers::known_names().into_iter();
+        let known = known.filter(|name| *name != PATCHES).map(explainers::named);
         return Ok(known.filter_map(protovae_core::Result::ok).collect());
     }
     let built: protovae_core::Result<Vec<_>> = names.into_iter().map(explainers::named).collect();

@@ -7,7 +7,9 @@ use burn::tensor::{Device, Tensor, TensorData};
 use protovae_core::model::BoxModel;
 use protovae_core::train::{ModelCard, load_model};
 use protovae_data::read_picture;
-use protovae_explain::views::{ConceptEvidence, LatentTable, StrangenessDetector, has_concepts};
+use protovae_explain::views::{
+    ConceptEvidence, LatentTable, StrangenessDetector, has_concepts, place_in_words,
+};
 use serde_json::{Value, json};
 
 use crate::args::PredictArgs;
@@ -71,6 +73,7 @@ fn predict(
         "probabilities": probabilities,
     });
     if let (Some(similarities), Some(bank)) = (prediction.similarities, model.prototypes()) {
+        let places = model.provenance().unwrap_or_default();
         let mut ranked: Vec<(usize, f32)> = values(similarities).into_iter().enumerate().collect();
         ranked.sort_by(|a, b| b.1.total_cmp(&a.1));
         let nearest: Vec<Value> = ranked
@@ -78,12 +81,16 @@ fn predict(
             .take(arguments.prototypes)
             .map(|(row, similarity)| {
                 let class = row / bank.per_class.max(1);
-                json!({
+                let mut nearest = json!({
                     "class": name(class),
                     "class_index": class,
                     "prototype": row % bank.per_class.max(1),
                     "similarity": similarity,
-                })
+                });
+                if let Some(Some(place)) = places.get(row) {
+                    nearest["from"] = json!(place_in_words(place, card.image));
+                }
+                nearest
             })
             .collect();
         found["prototypes"] = Value::Array(nearest);
@@ -122,11 +129,13 @@ fn show(found: &Value, voice: Voice) -> Result<()> {
         format!("{image}: {class} (probability {probability:.3})")
     })?;
     for prototype in found["prototypes"].as_array().into_iter().flatten() {
+        let from = prototype["from"].as_str();
         voice.line(format!(
-            "  {} #{}  similarity {:.4}",
+            "  {} #{}  similarity {:.4}{}",
             text(&prototype["class"]),
             prototype["prototype"],
-            number(&prototype["similarity"])
+            number(&prototype["similarity"]),
+            from.map_or_else(String::new, |from| format!("  ({from})")),
         ))?;
     }
     for concept in found["concepts"].as_array().into_iter().flatten() {

@@ -2,13 +2,13 @@
 
 use protovae_core::train::{MetricsLine, PrototypeHealth, RunDirectory, load_model};
 use protovae_explain::pictures::{prototype_grid, save_png};
-use protovae_explain::views::has_concepts;
+use protovae_explain::views::{has_concepts, place_in_words};
 use serde_json::json;
 
 use crate::args::PrototypesArgs;
 use crate::error::{CliError, Result};
 use crate::output::Voice;
-use crate::session;
+use crate::{session, tables};
 
 pub fn run(arguments: &PrototypesArgs, voice: Voice) -> Result<()> {
     let device = session::device(&arguments.device, voice)?;
@@ -20,7 +20,20 @@ pub fn run(arguments: &PrototypesArgs, voice: Voice) -> Result<()> {
             what: "prototypes: it explains itself by concepts, which `protovae report` and the run's concepts.png show",
         }));
     }
-    let picture = prototype_grid(&model)?;
+    let places = model.provenance();
+    let picture = match &places {
+        Some(_) => {
+            let data = session::training_data(&arguments.run, arguments.data_dir.as_deref(), &card)
+                .map_err(without_images)?;
+            let images = tables::prototype_images(&model, data.train.as_ref(), &device)?;
+            match images {
+                Some(images) => images.sheet()?.into(),
+                None => prototype_grid(&model)?,
+            }
+        }
+        None => prototype_grid(&model)?,
+    };
+    let per_class = model.prototypes().map(|bank| bank.per_class);
     let path = arguments
         .out
         .clone()
@@ -30,10 +43,23 @@ pub fn run(arguments: &PrototypesArgs, voice: Voice) -> Result<()> {
     voice.object(&json!({
         "picture": path,
         "classes": card.class_names,
-        "per_class": model.prototypes().map(|bank| bank.per_class),
+        "per_class": per_class,
+        "provenance": places,
         "health": health,
     }))?;
-    voice.line(format!("{} (a row a class, in this order)", path.display()))?;
+    let beside = match places
+        .iter()
+        .flatten()
+        .flatten()
+        .any(|place| place.patch.is_some())
+    {
+        true => "; each prototype is what is in the box, shown alone beside its image",
+        false => "",
+    };
+    voice.line(format!(
+        "{} (a row a class, in this order{beside})",
+        path.display()
+    ))?;
     for (class, name) in card.class_names.iter().enumerate() {
         let mut line = name.clone();
         if let Some(health) = &health {
@@ -55,6 +81,19 @@ pub fn run(arguments: &PrototypesArgs, voice: Voice) -> Result<()> {
             );
         }
         voice.line(line)?;
+        let per_class = per_class.unwrap_or(0);
+        let of_class = places
+            .iter()
+            .flatten()
+            .skip(class * per_class)
+            .take(per_class);
+        for (index, place) in of_class.enumerate() {
+            let from = place.map_or_else(
+                || "from no training image".to_string(),
+                |place| place_in_words(&place, card.image),
+            );
+            voice.line(format!("  #{index:<3} {from}"))?;
+        }
     }
     for warning in health
         .iter()
@@ -63,6 +102,17 @@ pub fn run(arguments: &PrototypesArgs, voice: Voice) -> Result<()> {
         voice.line(format!("warning: {warning}"))?;
     }
     Ok(())
+}
+
+/// Prototypes that come from training images cannot be shown without these.
+fn without_images(error: CliError) -> CliError {
+    let said = format!(
+        "its prototypes are parts of training images, which are needed to show them: {error}"
+    );
+    match error {
+        CliError::Usage(_) => CliError::Usage(said),
+        error => error,
+    }
 }
 
 /// The health at the end of the run, if the model lies in its run directory.

@@ -70,16 +70,8 @@ pub fn run(arguments: &ReportArgs, voice: Voice) -> Result<()> {
         })
         .collect();
     let configuration = format!("{:#}", config.to_json()?);
-    let images_of = |dataset: &Arc<dyn Dataset>| {
-        let (dataset, device) = (Arc::clone(dataset), device.clone());
-        move |rows: &[usize]| {
-            let images = tables::images(dataset.as_ref(), rows, &device);
-            images.map(|(images, _)| images).map_err(|error| {
-                protovae_explain::Error::Core(protovae_core::Error::Data(Box::new(error)))
-            })
-        }
-    };
-    let (train_images, test_images) = (images_of(&data.train), images_of(&data.test));
+    let train_images = tables::images_of(data.train.as_ref(), &device);
+    let test_images = tables::images_of(data.test.as_ref(), &device);
     voice.note(match concepts {
         Some(_) => "drawing concepts and explaining predictions",
         None => "drawing prototypes and explaining predictions",

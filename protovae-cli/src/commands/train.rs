@@ -278,11 +278,6 @@ pub(super) fn draw(
     directory: &RunDirectory,
 ) -> Result<Vec<PathBuf>> {
     let mut written = Vec::new();
-    if model.prototypes().is_some() {
-        let path = directory.path().join("prototypes.png");
-        save_png(&prototype_grid(model)?, &path)?;
-        written.push(path);
-    }
     let device = match burn::module::Module::devices(model).first() {
         Some(device) => device.clone().without_autodiff(),
         None => return Ok(written),
@@ -299,6 +294,15 @@ pub(super) fn draw(
             written.push(path);
         }
     }
+    let prototypes = match tables::prototype_images(model, data.train.as_ref(), &device)? {
+        Some(images) => Some(images.sheet()?.into()),
+        None => supported(prototype_grid(model))?,
+    };
+    if let Some(picture) = prototypes {
+        let path = directory.path().join("prototypes.png");
+        save_png(&picture, &path)?;
+        written.push(path);
+    }
     let [pairs, rows] = RECONSTRUCTION_PAIRS;
     let images = session::some_images(
         data.test.as_ref(),
@@ -306,16 +310,21 @@ pub(super) fn draw(
         pairs * rows,
         &device,
     )?;
-    match reconstruction_grid(model, images, pairs) {
-        Ok(picture) => {
-            let path = directory.path().join("reconstructions.png");
-            save_png(&picture, &path)?;
-            written.push(path);
-        }
-        Err(protovae_explain::Error::Core(protovae_core::Error::Unsupported { .. })) => {}
-        Err(error) => return Err(error.into()),
+    if let Some(picture) = supported(reconstruction_grid(model, images, pairs))? {
+        let path = directory.path().join("reconstructions.png");
+        save_png(&picture, &path)?;
+        written.push(path);
     }
     Ok(written)
+}
+
+/// A picture, or none if the model lacks what it shows.
+fn supported<T>(drawn: protovae_explain::Result<T>) -> Result<Option<T>> {
+    match drawn {
+        Ok(picture) => Ok(Some(picture)),
+        Err(protovae_explain::Error::Core(protovae_core::Error::Unsupported { .. })) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
 }
 
 fn conclude(

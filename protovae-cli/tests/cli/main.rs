@@ -16,6 +16,7 @@ mod explain;
 mod judge;
 mod measure;
 mod plugin;
+mod protopnet;
 mod report;
 mod reproduce;
 mod resnet;

@@ -10,7 +10,7 @@ pub use black_box::{BlackBox, BlackBoxConfig};
 pub use concepts::Concepts;
 pub use phase::{EpochDone, Phase, replaced};
 pub use protovae::{ProtoVae, ProtoVaeConfig};
-pub use provenance::{Provenance, Region};
+pub use provenance::{Provenance, Region, upsampled};
 
 use std::fmt::Debug;
 

@@ -85,7 +85,13 @@ pub fn replaced<const D: usize>(
 ) -> Param<Tensor<D>> {
     parameter.clone().map(|old| {
         let trained = old.is_require_grad();
-        let value = value.without_autodiff().to_device(&old.device());
-        value.detach().set_require_grad(trained)
+        // Moving a tensor does not make it take part in autodiff.
+        let device = old.device();
+        let value = value.without_autodiff();
+        let value = value.to_device(&device.clone().without_autodiff());
+        match device.is_autodiff() {
+            true => value.autodiff().set_require_grad(trained),
+            false => value,
+        }
     })
 }

@@ -18,6 +18,9 @@ pub struct PrototypeHealth {
     pub class_distance: f64,
     /// Prototypes that no sample of their class uses.
     pub dead: usize,
+    /// Prototypes that equal an earlier one of their class, as when the same patch is the nearest to both.
+    #[serde(default)]
+    pub duplicates: usize,
     /// Classes whose prototypes all lie within [`COLLAPSED_BELOW`] of the distance between classes.
     pub collapsed: Vec<usize>,
 }
@@ -45,6 +48,7 @@ impl PrototypeHealth {
                 .collect()
         };
         Self {
+            duplicates: duplicates(bank),
             dead: usage.iter().flatten().filter(|count| **count == 0).count(),
             usage,
             smallest_distance: within.iter().map(smallest).collect(),
@@ -69,6 +73,12 @@ impl PrototypeHealth {
             ));
         }
         let all: usize = self.usage.iter().map(Vec::len).sum();
+        if self.duplicates > 0 {
+            warnings.push(format!(
+                "{} of {all} prototypes are the same as another of their class",
+                self.duplicates
+            ));
+        }
         if self.dead * 2 > all {
             warnings.push(format!(
                 "{} of {all} prototypes are the nearest of no test image of their class",
@@ -102,6 +112,20 @@ pub(crate) fn count_usage(
             *count += 1;
         }
     }
+}
+
+/// Prototypes that equal an earlier one of their class, bit for bit.
+fn duplicates(bank: &PrototypeBank) -> usize {
+    let [_, width] = bank.vectors.dims();
+    let values: Vec<f32> = bank.vectors.to_data().iter::<f32>().collect();
+    values
+        .chunks_exact((bank.per_class * width).max(1))
+        .map(|class| {
+            let rows: Vec<&[f32]> = class.chunks_exact(width.max(1)).collect();
+            let repeated = |(index, row): &(usize, &&[f32])| rows[..*index].contains(*row);
+            rows.iter().enumerate().filter(repeated).count()
+        })
+        .sum()
 }
 
 /// Distances of all pairs within each group of `[G, M, L]`.
@@ -163,6 +187,18 @@ mod tests {
         let warnings = health.warnings(&names);
         assert!(
             warnings.len() == 1 && warnings[0].contains("dog"),
+            "{warnings:?}"
+        );
+    }
+
+    #[test]
+    fn equal_prototypes_of_a_class_are_counted() {
+        let bank = bank([[1.0, 2.0], [1.0, 2.0], [1.0, 2.0], [1.0, 3.0]]);
+        let health = PrototypeHealth::measure(&bank, vec![vec![1; 2]; 2]);
+        assert_eq!(health.duplicates, 1);
+        let warnings = health.warnings(&[]);
+        assert!(
+            warnings.iter().any(|warning| warning.starts_with("1 of 4")),
             "{warnings:?}"
         );
     }

@@ -1,5 +1,6 @@
 //! Explainers: methods that say which pixels speak for a target, and the random map that each of them has to beat.
 //!
+//! Models that compare patches explain themselves by where they are similar ([`SimilarityMap`]); [`suited`] says which serves a model.
 //! Prototypical relevance propagation (`prp`) lives in [`crate::relevance`]; [`named`] finds all of them by name, those of linked
 //! plugins too, and with settings of one's own by recipe.
 //!
@@ -18,6 +19,7 @@ mod named;
 mod occlusion;
 mod random_map;
 mod scores;
+mod similarity_map;
 mod smooth_grad;
 
 pub use gradient_times_input::GradientTimesInput;
@@ -25,6 +27,7 @@ pub use integrated_gradients::IntegratedGradients;
 pub use named::{NAMES, known_names, named};
 pub use occlusion::Occlusion;
 pub use random_map::RandomMap;
+pub use similarity_map::{SimilarityMap, suited};
 pub use smooth_grad::SmoothGrad;
 
 pub(crate) use gradients::input_gradient;

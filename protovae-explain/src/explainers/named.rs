@@ -10,7 +10,8 @@ use serde::de::value::MapDeserializer;
 use super::{GradientTimesInput, IntegratedGradients, Occlusion, RandomMap, SmoothGrad};
 use crate::relevance::PrototypicalRelevance;
 
-/// The names of this crate's own explainers, the default first and the baseline last.
+/// The names of this crate's own explainers that serve every model whose layers are known, the default first and the baseline
+/// last. `similarity-map` is not among them: it serves models that compare patches.
 pub const NAMES: [&str; 13] = [
     "prp",
     "prp:inverse-distance",
@@ -32,6 +33,7 @@ pub const NAMES: [&str; 13] = [
 /// * one of [`NAMES`], with its default settings; after `prp:` stands the name of a
 ///   [`Composite`](crate::relevance::Composite), or `inverse-distance` for the [`Sharing`](crate::relevance::Sharing) of PRP's
 ///   publication;
+/// * `similarity-map`, for models that compare patches;
 /// * the tag of a plugin's [`ExplainerConfig`], with that recipe's defaults;
 /// * a recipe as JSON, such as `{"type": "occlusion", "window": 6}`.
 ///

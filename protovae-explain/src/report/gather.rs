@@ -2,6 +2,7 @@
 
 use burn::module::Module;
 use burn::tensor::Tensor;
+use image::RgbImage;
 use protovae_core::model::{BoxModel, trainable_values};
 use protovae_core::plugin::Explainer;
 use protovae_core::train::{EpochRecord, ModelCard};
@@ -19,7 +20,8 @@ use crate::pictures::charts::{
 };
 use crate::pictures::image_pictures;
 use crate::views::{
-    ConceptTable, LatentMap, LatentTable, Neighbour, Neighbours, StrangenessDetector, Usage,
+    ConceptTable, LatentMap, LatentTable, Neighbour, Neighbours, PrototypeImages,
+    StrangenessDetector, Usage,
 };
 
 /// Images of one part of a data set, and what the model makes of them.
@@ -94,6 +96,10 @@ impl Report {
     pub fn gather(sources: &Sources) -> Result<Self> {
         let table = sources.test.table;
         let card = sources.card;
+        let origins = match &sources.train {
+            Some(train) => PrototypeImages::of(sources.model, train.table.len(), train.images)?,
+            None => None,
+        };
         let accuracy = table.accuracy();
         let usage = Usage::of(table);
         let mut headline = vec![
@@ -151,10 +157,10 @@ impl Report {
                 classes: card.class_names.clone(),
                 confusion: table.confusion(),
             }),
-            prototypes: prototypes(sources, usage.as_ref())?,
+            prototypes: prototypes(sources, usage.as_ref(), origins.as_ref())?,
             concepts: concepts(sources)?,
             latent_map: latent_map(sources)?,
-            predictions: predictions(sources)?,
+            predictions: predictions(sources, origins.as_ref())?,
             measures: sources.comparison.map(measures).transpose()?,
             strangeness: strangeness(sources)?,
             provenance: sources.provenance.clone(),
@@ -188,8 +194,12 @@ fn facts(sources: &Sources) -> Vec<(String, String)> {
         card.reported_as.clone(),
     ));
     facts.push(("images".to_string(), card.image.to_string()));
+    let dimensions = match sources.test.table.means.is_empty() {
+        true => "dimensions of a patch",
+        false => "latent dimensions",
+    };
     facts.push((
-        "latent dimensions".to_string(),
+        dimensions.to_string(),
         sources.test.table.latent_dimensions.to_string(),
     ));
     match sources.concepts {
@@ -301,7 +311,20 @@ pub(super) fn pictures(
         .collect()
 }
 
-fn prototypes(sources: &Sources, usage: Option<&Usage>) -> Result<Vec<ClassPrototypes>> {
+/// Pixels that a prototype with a box has on its longer side, at least about.
+const BOXED: usize = 112;
+
+/// How many times larger pictures with boxes are.
+pub(super) fn boxed_enlargement(sources: &Sources) -> usize {
+    let shape = sources.model.image_shape();
+    (BOXED / shape.height.max(shape.width).max(1)).clamp(1, 4)
+}
+
+fn prototypes(
+    sources: &Sources,
+    usage: Option<&Usage>,
+    origins: Option<&PrototypeImages>,
+) -> Result<Vec<ClassPrototypes>> {
     let Some(bank) = sources.model.valid().prototypes() else {
         return Ok(Vec::new());
     };
@@ -334,15 +357,19 @@ fn prototypes(sources: &Sources, usage: Option<&Usage>) -> Result<Vec<ClassProto
         };
         let rows: Vec<usize> = list.iter().map(|neighbour| neighbour.image).collect();
         let texts = list.iter().map(|neighbour| {
-            let distance = neighbour.squared_distance.max(0.0).sqrt();
-            let alt = format!(
-                "Training image of {}, {distance:.2} away",
-                sources.class(neighbour.label)
-            );
-            (
-                alt,
-                format!("{} {distance:.2}", sources.class(neighbour.label)),
-            )
+            let class = sources.class(neighbour.label);
+            let (alt, figure) = match neighbour.similarity {
+                Some(similarity) => (
+                    format!("Training image of {class}, similarity {similarity:.2}"),
+                    similarity,
+                ),
+                None => {
+                    let distance = neighbour.squared_distance.max(0.0).sqrt();
+                    let alt = format!("Training image of {class}, {distance:.2} away");
+                    (alt, distance)
+                }
+            };
+            (alt, format!("{class} {figure:.2}"))
         });
         pictures((train.images)(&rows)?, texts)
     };
@@ -366,9 +393,27 @@ fn prototypes(sources: &Sources, usage: Option<&Usage>) -> Result<Vec<ClassProto
                         .map_or(&[], |all| &all[..all.len().min(wanted / 2)]),
                 )?;
             }
+            let mut picture = decoded.get_mut(row).and_then(Option::take);
+            let (mut part, mut origin) = (None, String::new());
+            if let Some(origins) = origins {
+                let name = sources.prototype(row);
+                let enlargement = boxed_enlargement(sources);
+                let drawn = |picture: Option<RgbImage>, alt: String| {
+                    picture
+                        .map(|picture| Picture::new(&picture, alt, ""))
+                        .transpose()
+                };
+                origin = origins.words(row);
+                let whole = origins.picture(row, enlargement)?;
+                picture = drawn(whole, format!("Prototype {name}: {origin}"))?.or(picture);
+                let alone = origins.part(row, 1)?;
+                part = drawn(alone, format!("The part of it that is prototype {name}"))?;
+            }
             entries.push(PrototypeEntry {
                 name: sources.prototype(row),
-                picture: decoded.get_mut(row).and_then(Option::take),
+                picture,
+                part,
+                origin,
                 usage: used.map_or_else(String::new, |(own, all)| {
                     format!(
                         "Nearest of its class for {own}, nearest of all for {all} of the {}.",

@@ -1,12 +1,15 @@
 //! Predictions for a report: wrong and right ones, with their reasons.
 
 use burn::tensor::{Device, Tensor, TensorData};
+use image::RgbImage;
 
-use super::gather::{ENLARGEMENT, Sources, pictures};
+use super::gather::{ENLARGEMENT, Sources, boxed_enlargement, pictures};
 use super::gather_concepts::parts;
 use super::{EvidenceEntry, ExplainedPrediction, Picture};
 use crate::error::Result;
-use crate::views::{ExplainedImage, Path, PrototypeChoice, nearest_of_another_class};
+use crate::views::{
+    ExplainedImage, Path, PrototypeChoice, PrototypeImages, nearest_of_another_class,
+};
 
 /// Prototypes that a prediction is explained by.
 const PROTOTYPES: usize = 3;
@@ -36,42 +39,65 @@ fn chosen(sources: &Sources) -> Vec<usize> {
     wrong
 }
 
-pub(super) fn predictions(sources: &Sources) -> Result<Vec<ExplainedPrediction>> {
+pub(super) fn predictions(
+    sources: &Sources,
+    origins: Option<&PrototypeImages>,
+) -> Result<Vec<ExplainedPrediction>> {
     chosen(sources)
         .into_iter()
-        .map(|row| prediction(sources, row))
+        .map(|row| prediction(sources, origins, row))
         .collect()
 }
 
-fn prediction(sources: &Sources, row: usize) -> Result<ExplainedPrediction> {
+fn prediction(
+    sources: &Sources,
+    origins: Option<&PrototypeImages>,
+    row: usize,
+) -> Result<ExplainedPrediction> {
     let table = sources.test.table;
     let names = &sources.card.class_names;
     let image = (sources.test.images)(&[row])?;
     let choice = PrototypeChoice::Top(PROTOTYPES);
-    let explained = ExplainedImage::new(sources.model, sources.explainer, image, &choice)?;
+    let mut explained = ExplainedImage::new(sources.model, sources.explainer, image, &choice)?;
+    if let Some(origins) = origins {
+        explained = explained.with_prototypes(origins);
+    }
+    let boxes = boxed_enlargement(sources);
     let label = table.labels.get(row).copied().unwrap_or(0);
     let (label_name, taken) = (sources.class(label), sources.class(explained.class));
     let mut evidence = Vec::new();
     for (target, [alone, over]) in explained.targets.iter().zip(explained.maps(ENLARGEMENT)?) {
         let name = explained.name_of(target, names);
-        let prototype = match &target.prototype {
-            Some(prototype) => {
-                let picture = explained.picture(prototype, ENLARGEMENT)?;
-                Some(Picture::new(
-                    &picture,
-                    format!("Prototype {name}"),
-                    "prototype",
-                )?)
-            }
-            None => None,
+        let drawn = |picture: Option<RgbImage>, alt: String, caption: &str| {
+            picture
+                .map(|picture| Picture::new(&picture, alt, caption))
+                .transpose()
         };
-        evidence.push(EvidenceEntry {
-            prototype,
-            relevance: Some(Picture::new(
+        // What has no box is small enough as it is.
+        let enlargement = target.part.map_or(ENLARGEMENT, |_| boxes);
+        let prototype = drawn(
+            explained.prototype_picture(target, enlargement)?,
+            format!("Prototype {name}"),
+            "prototype",
+        )?;
+        let most_similar = drawn(
+            explained.most_similar_picture(target, boxes)?,
+            format!("Where the image is most similar to {name}"),
+            "most similar here",
+        )?;
+        // The box takes the place of the map alone, which is then less to look at than the one over the image.
+        let relevance = match &most_similar {
+            Some(_) => None,
+            None => Some(Picture::new(
                 &alone,
                 format!("Relevance for {name}"),
                 "relevance",
             )?),
+        };
+        evidence.push(EvidenceEntry {
+            prototype,
+            most_similar,
+            relevance,
             overlay: Some(Picture::new(
                 &over,
                 format!("Relevance for {name} over the image"),
@@ -80,6 +106,9 @@ fn prediction(sources: &Sources, row: usize) -> Result<ExplainedPrediction> {
             similarity: target
                 .contribution
                 .map_or(f64::NAN, |each| f64::from(each.similarity)),
+            weight: target
+                .contribution
+                .map_or(f64::NAN, |each| f64::from(each.weight)),
             share: target
                 .contribution
                 .map_or(f64::NAN, |each| f64::from(each.share)),
@@ -93,9 +122,7 @@ fn prediction(sources: &Sources, row: usize) -> Result<ExplainedPrediction> {
     }];
     words.extend(explained.words(names));
     if let Some(detector) = sources.detector
-        && let Some(nearest) = table
-            .distances(row)
-            .and_then(|all| all.iter().copied().reduce(f32::min))
+        && let Some(nearest) = table.nearest(row)
     {
         let judgement = detector.judge(nearest, table.reconstruction_errors.get(row).copied());
         if judgement.strange {

@@ -106,8 +106,12 @@ pub struct ClassPrototypes {
 pub struct PrototypeEntry {
     /// Such as `7 #2`.
     pub name: String,
-    /// The prototype decoded.
+    /// The prototype decoded, or the training image that it comes from.
     pub picture: Option<Picture>,
+    /// The part of that image that the prototype is, unless it is the whole.
+    pub part: Option<Picture>,
+    /// The training image that it comes from, in words; empty for prototypes that come from none.
+    pub origin: String,
     /// How it is used, in words.
     pub usage: String,
     /// The training images nearest to it, with captions in their `alt`.
@@ -160,14 +164,18 @@ pub struct ExplainedPrediction {
 pub struct EvidenceEntry {
     /// Such as `7 #2`.
     pub name: String,
-    /// The prototype decoded.
+    /// The prototype decoded, or the training image that it comes from.
     pub prototype: Option<Picture>,
+    /// The image with a box where it is most similar to the prototype, for models that compare patches.
+    pub most_similar: Option<Picture>,
     /// Relevance of the pixels.
     pub relevance: Option<Picture>,
     /// The same over the image.
     pub overlay: Option<Picture>,
     /// The similarity to the prototype.
     pub similarity: f64,
+    /// What it is multiplied with in the score of the class.
+    pub weight: f64,
     /// Its share of what speaks for the class, from 0 to 1.
     pub share: f64,
 }

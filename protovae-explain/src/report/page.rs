@@ -136,7 +136,7 @@ fn glossary(concepts: bool) -> Markup {
     const WORDS: [(&str, &str); 9] = [
         (
             "Prototype",
-            "A point in the model's latent space that stands for a way in which a class looks. The decoder turns it into a picture.",
+            "What stands for a way in which a class looks. In some models it is a point in the latent space, which the decoder turns into a picture; in others it is a training image, or a part of one.",
         ),
         (
             "Latent space",

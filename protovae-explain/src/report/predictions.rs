@@ -29,6 +29,9 @@ pub(super) fn section(report: &Report, room: Room) -> Option<Markup> {
         ("Images without a label", with(None)),
     ];
     Some(html! {
+        @if shown.iter().any(|each| each.evidence.iter().any(|entry| entry.most_similar.is_some())) {
+            p { "Each prototype is compared with every patch of the image. Boxes show what the prototype was taken from, and where the image is most similar to it; the similarity there times the weight of the prototype is what it adds to the score of the class." }
+        }
         @if report.concepts.is_empty() {
             p { "Red pixels speak for the similarity to the prototype, blue ones against it; each map has its own scale." }
         } @else {
@@ -91,10 +94,10 @@ fn evidence(entry: &EvidenceEntry) -> Markup {
         section .reason {
             h5 { (entry.name) }
             @if entry.share.is_finite() {
-                p .small { (percent(entry.share)) " of the evidence, similarity " (format!("{:.2}", entry.similarity)) }
+                p .small { (percent(entry.share)) " of the evidence: similarity " (format!("{:.2} × weight {:.2} = {:.2} points", entry.similarity, entry.weight, entry.similarity * entry.weight)) }
             }
             div .row {
-                @for picture in [&entry.prototype, &entry.relevance, &entry.overlay].into_iter().flatten() {
+                @for picture in [&entry.prototype, &entry.most_similar, &entry.relevance, &entry.overlay].into_iter().flatten() {
                     (picture.figure(88))
                 }
             }

@@ -5,15 +5,16 @@ use burn::tensor::Tensor;
 use burn::tensor::activation::softmax;
 use image::RgbImage;
 use protovae_core::ImageShape;
-use protovae_core::model::BoxModel;
+use protovae_core::model::{BoxModel, Region};
 use protovae_core::plugin::{Explainer, Target};
 
 use super::{
-    ConceptEvidence, Contribution, Evidence, PrototypeChoice, has_concepts, largest, values,
+    ConceptEvidence, Contribution, Evidence, PrototypeChoice, PrototypeImages, has_concepts,
+    largest, values,
 };
 use crate::error::{Error, Result};
 use crate::pictures::{
-    Legend, Panel, PanelCell, PanelRow, RelevanceMaps, RelevanceScale, image_pictures,
+    Legend, Panel, PanelCell, PanelRow, RelevanceMaps, RelevanceScale, boxed, image_pictures,
 };
 
 /// Relevance of an image for one target.
@@ -23,8 +24,13 @@ pub struct ExplainedTarget {
     pub target: Target,
     /// What the prototype adds to the prediction.
     pub contribution: Option<Contribution>,
-    /// The decoded prototype, `C·H·W` values; none without prototypes or decoder.
+    /// The decoded prototype, or the training image that it comes from ([`ExplainedImage::with_prototypes`]), `C·H·W` values; none
+    /// without prototypes, or where neither is at hand.
     pub prototype: Option<Vec<f32>>,
+    /// The part of that image that the prototype is, unless it is the whole.
+    pub part: Option<Region>,
+    /// Where the image is most similar to the prototype; none for models that do not compare patches.
+    pub most_similar: Option<Region>,
     /// `C·H·W` values in units of the explainer.
     pub relevance: Vec<f32>,
 }
@@ -97,6 +103,16 @@ impl ExplainedImage {
         let decoded = bank.and_then(|bank| model.decode(bank.vectors)).map(values);
         let shape = model.image_shape();
         let pixels = shape.channels * shape.height * shape.width;
+        let maps = model.similarity_maps(image.clone()).map(|maps| {
+            let [_, _, rows, columns] = maps.dims();
+            (values(maps), [rows, columns])
+        });
+        let most_similar = |row: usize| {
+            let (maps, size) = maps.as_ref()?;
+            let cells = size[0] * size[1];
+            let map = maps.get(row * cells..(row + 1) * cells)?;
+            Some(Region::of_largest(map, *size, [shape.height, shape.width]))
+        };
         let explained = targets
             .iter()
             .zip(relevance.chunks_exact(pixels.max(1)))
@@ -117,6 +133,8 @@ impl ExplainedImage {
                     target: *target,
                     contribution,
                     prototype,
+                    part: None,
+                    most_similar: row.and_then(most_similar),
                     relevance: relevance.to_vec(),
                 }
             })
@@ -135,6 +153,58 @@ impl ExplainedImage {
             concepts,
             targets: explained,
         })
+    }
+
+    /// Shows the targets' prototypes as the training images that they come from.
+    #[must_use]
+    pub fn with_prototypes(mut self, images: &PrototypeImages) -> Self {
+        let (height, width) = (self.shape.height, self.shape.width);
+        for target in &mut self.targets {
+            let Target::Prototype(row) = target.target else {
+                continue;
+            };
+            if let Some(place) = images.get(row) {
+                let region = place.provenance.region;
+                target.prototype = Some(place.image.clone());
+                target.part = (!region.is_whole(height, width)).then_some(region);
+            }
+        }
+        self
+    }
+
+    /// The prototype of a target, decoded or as the training image that it comes from, with a box around the part that it is.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] for images that are neither grey nor coloured.
+    pub fn prototype_picture(
+        &self,
+        target: &ExplainedTarget,
+        enlargement: usize,
+    ) -> Result<Option<RgbImage>> {
+        let Some(prototype) = &target.prototype else {
+            return Ok(None);
+        };
+        let picture = self.picture(prototype, enlargement)?;
+        Ok(Some(match target.part {
+            Some(part) => boxed(&picture, part, enlargement),
+            None => picture,
+        }))
+    }
+
+    /// The image with a box where it is most similar to a target's prototype; none for models that do not compare patches.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] for images that are neither grey nor coloured.
+    pub fn most_similar_picture(
+        &self,
+        target: &ExplainedTarget,
+        enlargement: usize,
+    ) -> Result<Option<RgbImage>> {
+        let Some(region) = target.most_similar else {
+            return Ok(None);
+        };
+        let picture = self.picture(&self.image, enlargement)?;
+        Ok(Some(boxed(&picture, region, enlargement)))
     }
 
     fn dimensions(&self) -> [usize; 4] {
@@ -224,7 +294,8 @@ impl ExplainedImage {
         })
     }
 
-    /// The decoded prototype of a target if there is one, its relevance alone, and over the image.
+    /// The prototype of a target if there is a picture of it, its relevance alone (or, for models that compare patches, the image
+    /// with a box where it is most similar), and over the image.
     fn cells(
         &self,
         target: &ExplainedTarget,
@@ -235,12 +306,17 @@ impl ExplainedImage {
             target.contribution.as_ref().map_or_else(String::new, text)
         };
         let mut cells = Vec::new();
-        if let Some(prototype) = &target.prototype {
-            let picture = self.picture(prototype, enlargement)?;
+        if let Some(picture) = self.prototype_picture(target, enlargement)? {
             let caption = said(&|each| format!("similarity {:.2}", each.similarity));
             cells.push(PanelCell::new(picture, caption));
         }
-        cells.push(PanelCell::new(alone, "relevance"));
+        match self.most_similar_picture(target, enlargement)? {
+            Some(picture) => {
+                let caption = said(&|each| format!("{:.2} points", each.contribution));
+                cells.push(PanelCell::new(picture, caption));
+            }
+            None => cells.push(PanelCell::new(alone, "relevance")),
+        }
         let caption = said(&|each| format!("{:.0} % of evidence", 100.0 * each.share));
         cells.push(PanelCell::new(over, caption));
         Ok(cells)

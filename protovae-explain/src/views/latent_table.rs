@@ -32,7 +32,7 @@ use super::{largest, squared_distance, values};
 /// ```
 #[derive(Debug, Clone, Default)]
 pub struct LatentTable {
-    /// `L`; 0 if the model has no latents.
+    /// `L`, the width of latents and prototypes; 0 if the model has neither.
     pub latent_dimensions: usize,
     /// `K`.
     pub classes: usize,
@@ -50,6 +50,9 @@ pub struct LatentTable {
     pub prototypes: Vec<f32>,
     /// Squared distance of each mean to each prototype, `[N, K·M]` row by row.
     pub distances: Vec<f32>,
+    /// Similarity of each image to each prototype, `[N, K·M]` row by row, of models without latents, which compare patches; empty
+    /// for others, whose distances say as much.
+    pub similarities: Vec<f32>,
     /// Mean squared error a pixel of each reconstruction from the mean; empty if the model has no decoder.
     pub reconstruction_errors: Vec<f32>,
 }
@@ -101,6 +104,8 @@ impl LatentTable {
         }
         self.labels.extend_from_slice(labels);
         let Some(latents) = prediction.latents else {
+            self.similarities
+                .extend(prediction.similarities.map(values).unwrap_or_default());
             return Ok(());
         };
         if let Some(decoded) = model.decode(latents.clone()) {
@@ -151,6 +156,23 @@ impl LatentTable {
         self.distances
             .get(index * width..(index + 1) * width)
             .filter(|row| !row.is_empty())
+    }
+
+    /// How far image `index` lies from each prototype, `[K·M]`, for comparisons: the squared distances or, for models that compare
+    /// patches, `e^−s` of the similarities `s`, which lies between 0 and 1. None without prototypes.
+    pub fn remoteness(&self, index: usize) -> Option<Vec<f32>> {
+        if let Some(distances) = self.distances(index) {
+            return Some(distances.to_vec());
+        }
+        let width = self.prototype_count();
+        let row = self.similarities.get(index * width..(index + 1) * width)?;
+        let far = row.iter().map(|similarity| (-similarity).exp());
+        Some(far.collect()).filter(|row: &Vec<f32>| !row.is_empty())
+    }
+
+    /// The least of [`remoteness`](Self::remoteness).
+    pub fn nearest(&self, index: usize) -> Option<f32> {
+        self.remoteness(index)?.into_iter().reduce(f32::min)
     }
 
     /// Prototype `row`, `[L]`.

@@ -2,6 +2,7 @@
 //!
 //! * [`LatentTable`]: what a model makes of every image of a set; the other views read it;
 //! * [`Neighbours`]: the nearest images to each prototype and the farthest of its own class;
+//! * [`PrototypeImages`]: the training images that prototypes come from;
 //! * [`Usage`]: how often each prototype is the nearest, and which are dead or duplicates;
 //! * [`Evidence`]: the share of each prototype in a logit;
 //! * [`ConceptTable`], [`ConceptEvidence`]: the same for models that explain themselves by concepts: what each stands for, and
@@ -20,6 +21,7 @@ mod latent_map;
 mod latent_table;
 mod neighbours;
 mod path;
+mod provenance;
 mod strangeness;
 mod usage;
 
@@ -32,6 +34,7 @@ pub use latent_map::LatentMap;
 pub use latent_table::LatentTable;
 pub use neighbours::{Neighbour, Neighbours};
 pub use path::{Path, PathStep, nearest_of_another_class};
+pub use provenance::{PrototypeImage, PrototypeImages, place_in_words};
 pub use strangeness::{Figure, Judgement, StrangenessDetector};
 pub use usage::{DUPLICATE_BELOW, Duplicate, Usage};
 

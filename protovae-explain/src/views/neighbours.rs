@@ -11,8 +11,12 @@ pub struct Neighbour {
     pub image: usize,
     /// Its class.
     pub label: usize,
-    /// The squared distance of its posterior mean to the prototype.
+    /// The squared distance of its posterior mean to the prototype; for models that compare patches, which have no means,
+    /// [`LatentTable::remoteness`].
     pub squared_distance: f32,
+    /// Its similarity to the prototype, for models that compare patches.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub similarity: Option<f32>,
 }
 
 /// For each prototype the images that lie nearest to it, and those of its own class that lie farthest from it.
@@ -37,13 +41,22 @@ impl Neighbours {
             farthest_of_class: Vec::with_capacity(prototypes),
         };
         for prototype in 0..prototypes {
-            let neighbours = table.distances.iter().skip(prototype).step_by(prototypes);
-            let neighbours = neighbours.zip(&table.labels).enumerate();
+            let of_prototype = |all: &[f32]| -> Vec<f32> {
+                let column = all.iter().skip(prototype).step_by(prototypes);
+                column.copied().collect()
+            };
+            let similarities = of_prototype(&table.similarities);
+            let mut distances = of_prototype(&table.distances);
+            if distances.is_empty() {
+                distances.extend(similarities.iter().map(|similarity| (-similarity).exp()));
+            }
+            let neighbours = distances.into_iter().zip(&table.labels).enumerate();
             let everyone: Vec<Neighbour> = neighbours
-                .map(|(image, (distance, label))| Neighbour {
+                .map(|(image, (squared_distance, label))| Neighbour {
                     image,
                     label: *label,
-                    squared_distance: *distance,
+                    squared_distance,
+                    similarity: similarities.get(image).copied(),
                 })
                 .collect();
             let class = prototype / per_class;

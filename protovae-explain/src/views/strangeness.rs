@@ -31,7 +31,7 @@ pub struct StrangenessDetector {
     pub threshold: f64,
     /// Images that the threshold was learned from.
     pub held_out: usize,
-    /// The squared distance to the nearest prototype.
+    /// The squared distance to the nearest prototype; [`LatentTable::nearest`] for models that compare patches.
     pub distance: Figure,
     /// The mean squared error of the reconstruction; none if the model has no decoder.
     pub reconstruction_error: Option<Figure>,
@@ -167,9 +167,8 @@ impl StrangenessDetector {
     /// # Errors
     /// As [`fit`](Self::fit); [`Error::Config`] if the model has no prototypes.
     pub fn of(table: &LatentTable, share_rejected: f64) -> Result<Self> {
-        let nearest = table.distances.chunks_exact(table.prototype_count().max(1));
-        let nearest: Vec<f32> = nearest
-            .filter_map(|row| row.iter().copied().reduce(f32::min))
+        let nearest: Vec<f32> = (0..table.len())
+            .filter_map(|image| table.nearest(image))
             .collect();
         Self::fit(&nearest, &table.reconstruction_errors, share_rejected)
     }
@@ -217,12 +216,10 @@ impl StrangenessDetector {
 
     /// Judges every image of a table.
     pub fn judge_all(&self, table: &LatentTable) -> Vec<Judgement> {
-        let nearest = table.distances.chunks_exact(table.prototype_count().max(1));
-        let nearest = nearest.map(|row| row.iter().copied().fold(f32::INFINITY, f32::min));
-        nearest
-            .enumerate()
-            .map(|(image, distance)| {
-                self.judge(distance, table.reconstruction_errors.get(image).copied())
+        (0..table.len())
+            .filter_map(|image| {
+                let error = table.reconstruction_errors.get(image).copied();
+                Some(self.judge(table.nearest(image)?, error))
             })
             .collect()
     }

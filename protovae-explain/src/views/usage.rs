@@ -15,7 +15,8 @@ pub struct Duplicate {
     pub prototypes: [usize; 2],
     /// How far they lie apart.
     pub distance: f32,
-    /// The median distance between the class's images and their nearest prototype of the class.
+    /// The median distance between the class's images and their nearest prototype of the class; 0 for models that compare
+    /// patches.
     pub typical_distance: f32,
 }
 
@@ -53,8 +54,11 @@ impl Usage {
             duplicates: Vec::new(),
         };
         let mut own_distances = vec![Vec::new(); table.classes];
-        for (row, label) in table.distances.chunks_exact(prototypes).zip(&table.labels) {
-            if let Some(best) = smallest(row) {
+        for (image, label) in table.labels.iter().enumerate() {
+            let Some(row) = table.remoteness(image) else {
+                continue;
+            };
+            if let Some(best) = smallest(&row) {
                 usage.nearest_of_all[best] += 1;
             }
             let Some(own) = row.get(label * per_class..(label + 1) * per_class) else {
@@ -73,7 +77,12 @@ impl Usage {
                 continue;
             }
             distances.sort_by(f32::total_cmp);
-            let typical_distance = distances[distances.len() / 2];
+            let by_patches = table.distances.is_empty();
+            // Similarities are no distances: only what is one and the same patch is a duplicate then.
+            let typical_distance = match by_patches {
+                true => 0.0,
+                false => distances[distances.len() / 2],
+            };
             let rows = class * per_class..(class + 1) * per_class;
             for first in rows.clone() {
                 for second in first + 1..rows.end {
@@ -82,7 +91,8 @@ impl Usage {
                         continue;
                     };
                     let distance = squared_distance(a, b).sqrt();
-                    if distance < DUPLICATE_BELOW * typical_distance {
+                    let is_same = by_patches && distance == 0.0;
+                    if is_same || distance < DUPLICATE_BELOW * typical_distance {
                         usage.duplicates.push(Duplicate {
                             prototypes: [first, second],
                             distance,
@@ -112,6 +122,14 @@ impl Usage {
         }
         for pair in &self.duplicates {
             let [first, second] = pair.prototypes;
+            if pair.distance == 0.0 {
+                warnings.push(format!(
+                    "{} and {} are the same",
+                    name(&first),
+                    name(&second)
+                ));
+                continue;
+            }
             warnings.push(format!(
                 "{} and {} say the same: {:.3} apart, where images of the class lie {:.3} from their prototype",
                 name(&first),
