@@ -112,18 +112,13 @@ fn auto_takes_a_device_that_is_there_and_says_which() {
 #[test]
 fn a_device_that_is_not_there_is_refused_in_a_sentence() {
     let place = Place::with_settings();
-    for (device, feature) in [
-        ("cuda:99", "cuda"),
-        ("wgpu:99", "wgpu"),
-        ("libtorch:cuda:99", "libtorch"),
+    for (device, feature, compiled) in [
+        ("cuda:99", "cuda", cfg!(feature = "cuda")),
+        ("wgpu:99", "wgpu", cfg!(feature = "wgpu")),
+        ("libtorch:cuda:99", "libtorch", cfg!(feature = "libtorch")),
     ] {
         let arguments = format!("train --config small.json --out run --device {device}");
         let message = run(&place, &arguments).fails(2);
-        let compiled = match feature {
-            "cuda" => cfg!(feature = "cuda"),
-            "wgpu" => cfg!(feature = "wgpu"),
-            _ => cfg!(feature = "libtorch"),
-        };
         let advice = if compiled {
             "use `--device cpu`".to_string()
         } else {
