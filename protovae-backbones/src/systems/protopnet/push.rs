@@ -56,11 +56,11 @@ pub(super) fn push(model: &ProtoPNet, done: &EpochDone<'_>) -> Result<Pushed> {
         let rows = distances.chunks_exact((patches_each * total).max(1));
         let named = labels_of(&batch).into_iter().zip(&batch.indices);
         for ((image, distances), (label, sample)) in images.zip(rows).zip(named) {
-            for row in label * per_class..(label + 1) * per_class {
+            let own = nearest.iter_mut().enumerate();
+            for (row, best) in own.skip(label * per_class).take(per_class) {
                 let Some((patch, distance)) = smallest(distances, row, total) else {
                     continue;
                 };
-                let best = &mut nearest[row];
                 if best
                     .as_ref()
                     .is_none_or(|best| best.comes_after(distance, *sample))
