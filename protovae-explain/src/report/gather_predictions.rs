@@ -3,8 +3,9 @@
 use burn::tensor::{Device, Tensor, TensorData};
 use image::RgbImage;
 
-use super::gather::{ENLARGEMENT, Sources, boxed_enlargement, pictures};
+use super::gather::{ENLARGEMENT, Sources, pictures};
 use super::gather_concepts::parts;
+use super::gather_prototypes::boxed_enlargement;
 use super::{EvidenceEntry, ExplainedPrediction, Picture};
 use crate::error::Result;
 use crate::views::{

@@ -19,6 +19,7 @@ mod gather;
 mod gather_concepts;
 mod gather_measures;
 mod gather_predictions;
+mod gather_prototypes;
 mod measured;
 mod page;
 mod predictions;
