@@ -13,6 +13,10 @@
 //! | `diversity` | `−E` of the batch's mean `Phi` | `delta` |
 //! | `sparsity` | mean over images of `‖Phi(x)‖_1` | `delta·eta` |
 //!
+//! Attributes see a stage through a 3×3 convolution, ReLU and batch normalisation, the block of which all networks here are made,
+//! then all stages through one fully connected layer and ReLU. Without the normalisation that layer's inputs are all positive, and
+//! about half of its random initial rows are negative on every image: such attributes would never be active, nor trained.
+//!
 //! The terms are switched on one after the other ([`FlintSchedule`]): first `f` alone, then fidelity, then conciseness. In
 //! evaluation all have their final weights. FLINT-g, the interpreter's answer, is the default; FLINT-f, the predictor's, is
 //! the other. Whichever answers, the share of images that the other gets wrong is reported as a term of weight 0.
@@ -36,7 +40,7 @@ use super::ends::{FullyConnectedEnd, check_weight, map_shapes};
 use super::flint_losses::{conciseness, cross_entropy_of_predictions, diversity, sparsity};
 use crate::check;
 use crate::kernels::relu;
-use crate::layers::{Conv2d, ConvolutionWeights, Linear};
+use crate::layers::{ConvBlock, ConvolutionWeights, Linear};
 
 /// FLINT.
 #[derive(Module, Debug)]
@@ -44,7 +48,7 @@ pub struct Flint {
     features: BoxFeatures,
     embedding: FullyConnectedEnd,
     predictor: Linear,
-    stages: Vec<Conv2d>,
+    stages: Vec<ConvBlock>,
     attributes: Linear,
     interpreter: Linear,
     decoder: BoxDecoder,
@@ -96,7 +100,7 @@ pub struct FlintConfig {
     /// So many of the last stages of the features are what attributes look at; default 2.
     #[serde(default = "default_stages")]
     pub stages: usize,
-    /// Channels of the 3×3 convolution through which attributes see each stage; default 16.
+    /// Channels of the 3×3 convolution, ReLU and batch normalisation through which attributes see each stage; default 16.
     #[serde(default = "default_stage_channels")]
     pub stage_channels: usize,
     /// The encoder plugin whose features the predictor has.
@@ -249,11 +253,11 @@ impl ModelConfig for FlintConfig {
             FullyConnectedEnd::new([values, 2 * latent_dimensions, latent_dimensions], init)?;
         let predictor = Linear::new(latent_dimensions, spec.classes, init);
         let seen = shapes.get(seen..).unwrap_or_default();
-        let stages: Vec<Conv2d> = seen
+        let stages: Vec<ConvBlock> = seen
             .iter()
             .map(|[channels, ..]| {
                 let channels = [*channels, self.stage_channels];
-                Conv2d::new(channels, 3, 1, 1, ConvolutionWeights::Uniform, init)
+                ConvBlock::new(channels, 3, 1, 1, ConvolutionWeights::Uniform, init)
             })
             .collect();
         let values = seen
@@ -330,7 +334,7 @@ impl Flint {
             .stages
             .iter()
             .zip(maps)
-            .map(|(stage, maps)| relu(stage.forward(maps).flatten(1, 3)))
+            .map(|(stage, maps)| stage.forward(maps).flatten(1, 3))
             .collect();
         let attributes = relu(self.attributes.forward(Tensor::cat(seen, 1)));
         FlintOutput {

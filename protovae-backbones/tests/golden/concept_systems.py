@@ -150,7 +150,7 @@ def flint(draw):
     second = net.sequence("features", conv("blocks.1", 2, 3, pool=True))
     embed = net.sequence("embedding", [(name and name[4:], layer) for name, layer in end("end", 12, 2 * LATENT, LATENT)])
     predictor = net.layer("predictor", nn.Linear(LATENT, CLASSES))
-    stages = [net.layer(f"stages.{i}", nn.Conv2d(c, 2, 3, 1, 1)) for i, c in enumerate((2, 3))]
+    stages = [net.sequence("stages", conv(str(i), c, 2)) for i, c in enumerate((2, 3))]
     attributes = net.layer("attributes", nn.Linear(2 * 16 + 2 * 4, ATTRIBUTES))
     interpreter = net.layer("interpreter", nn.Linear(ATTRIBUTES, CLASSES))
     decode = net.sequence("decoder", decoder(ATTRIBUTES))
@@ -162,7 +162,7 @@ def flint(draw):
         early = first(x)
         late = second(early)
         f = predictor(torch.relu(embed(late)))
-        seen = torch.cat([torch.relu(stage(maps)).flatten(1) for stage, maps in zip(stages, (early, late))], 1)
+        seen = torch.cat([stage(maps).flatten(1) for stage, maps in zip(stages, (early, late))], 1)
         phi = torch.relu(attributes(seen))
         return f, phi, interpreter(phi)
 
