@@ -185,9 +185,12 @@ fn measure(prepared: Prepared, arguments: &BenchArgs, device: &Device) -> Result
     let mut init = Initializer::new(config.seed, &autodiff);
     let model = config.model.build(&spec, &mut init)?;
     let host = images(&spec, batch_size, &mut init);
+    // As in the last epoch, when a loss whose terms are switched on one after the other has all of them.
+    let epoch = config.training.epochs.saturating_sub(1) as u64;
     let batch = |host: HostBatch, device: &Device| -> Result<Batch> {
         let (image, classes) = (spec.image, spec.classes);
-        Ok(Batch::new(host, image, classes, config.seed, 0, device)?)
+        let batch = Batch::new(host, image, classes, config.seed, epoch, device)?;
+        Ok(batch)
     };
 
     let parts = host.clone().into_parts(config.training.batch_parts);

@@ -41,7 +41,7 @@ fn entry(concept: &ConceptEntry, room: Room) -> Markup {
                 table .bars {
                     tbody {
                         @for (class, value) in &concept.speaks_for {
-                            tr { th scope="row" { (class) } td { (format!("{value:+.2}")) } td { (bar(*value, largest)) } }
+                            tr { th scope="row" { (class) } td { (format!("{value:+.2}")) } td { (bar(*value, largest, 0.0)) } }
                         }
                     }
                 }
@@ -69,7 +69,7 @@ pub(super) fn parts(parts: &[ConceptPart]) -> Markup {
                         td { (format!("{:.2}", part.amount)) }
                         td { (format!("{:+.2}", part.weight)) }
                         td { (format!("{:+.2}", part.contribution)) }
-                        td { (bar(part.contribution, largest)) }
+                        td { (bar(part.contribution, largest, 50.0)) }
                         td { @if part.share > 0.0 { (percent(part.share)) } }
                     }
                 }
@@ -79,20 +79,20 @@ pub(super) fn parts(parts: &[ConceptPart]) -> Markup {
     scrolling("Concepts of this prediction", table)
 }
 
-/// A bar to the right of the middle for what speaks for a class, to the left for what speaks against it.
-fn bar(value: f64, largest: f64) -> Markup {
+/// A bar to the right of `origin` (0 to 100) for what speaks for a class, to the left for what speaks against it.
+fn bar(value: f64, largest: f64, origin: f64) -> Markup {
     let share = if largest > 0.0 && value.is_finite() {
         (value.abs() / largest).min(1.0)
     } else {
         0.0
     };
-    let (x, colour) = match value < 0.0 {
-        true => (50.0 - 50.0 * share, "against"),
-        false => (50.0, "for"),
+    let (x, width, colour) = match value < 0.0 {
+        true => (origin * (1.0 - share), origin * share, "against"),
+        false => (origin, (100.0 - origin) * share, "for"),
     };
     html! {
         svg .bar viewBox="0 0 100 10" width="100" height="10" aria-hidden="true" {
-            rect .(colour) x=(format!("{x:.1}")) y="0" width=(format!("{:.1}", 50.0 * share)) height="10" {}
+            rect .(colour) x=(format!("{x:.1}")) y="0" width=(format!("{width:.1}")) height="10" {}
         }
     }
 }

@@ -76,12 +76,12 @@ impl Report {
             "Accuracy",
             self.results.as_ref().map(confusion::section),
         );
+        add("concepts", "Concepts", concepts::section(self, room));
         add(
             "prototypes",
             prototypes::heading(self),
             prototypes::section(self, room),
         );
-        add("concepts", "Concepts", concepts::section(self, room));
         add(
             "predictions",
             "Predictions, explained",
