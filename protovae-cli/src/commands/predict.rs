@@ -139,6 +139,9 @@ fn show(found: &Value, voice: Voice) -> Result<()> {
         ))?;
     }
     for concept in found["concepts"].as_array().into_iter().flatten() {
+        if number(&concept["contribution"]) == 0.0 {
+            continue;
+        }
         voice.line(format!(
             "  concept {}  adds {:+.4} to the score of {class} ({:.0} % of what speaks for it)",
             concept["concept"],

@@ -17,7 +17,7 @@ pub fn run(arguments: &PrototypesArgs, voice: Voice) -> Result<()> {
     if has_concepts(&model) {
         return Err(CliError::Core(protovae_core::Error::Unsupported {
             model: model.kind().to_string(),
-            what: "prototypes: it explains itself by concepts, which `protovae report` and the run's concepts.png show",
+            what: "prototypes: they explain themselves by concepts, which `protovae report` and the run's concepts.png show",
         }));
     }
     let places = model.provenance();
