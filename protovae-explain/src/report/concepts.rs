@@ -13,18 +13,17 @@ pub(super) fn section(report: &Report, room: Room) -> Option<Markup> {
     if report.concepts.is_empty() {
         return None;
     }
+    // One scale for all, so that bars of different concepts can be compared.
+    let spoken = report.concepts.iter().flat_map(|each| &each.speaks_for);
+    let largest = spoken.fold(0f64, |most, (_, value)| most.max(value.abs()));
     Some(html! {
         p { "What the model looks for in images: its concepts, as numbers that it multiplies with weights and adds up to the score of a class. Each stands here with the test images that have most of it, and the classes that it speaks for: what it adds to their score, on average over the images that are taken for them." }
-        div .prototypes .concepts { @for concept in &report.concepts { (entry(concept, room)) } }
+        div .prototypes .concepts { @for concept in &report.concepts { (entry(concept, largest, room)) } }
     })
 }
 
-fn entry(concept: &ConceptEntry, room: Room) -> Markup {
+fn entry(concept: &ConceptEntry, largest: f64, room: Room) -> Markup {
     let kinds = [("most", &concept.most), ("least", &concept.least)];
-    let largest = concept
-        .speaks_for
-        .iter()
-        .fold(0f64, |most, (_, value)| most.max(value.abs()));
     html! {
         article .prototype {
             h4 { (concept.name) }

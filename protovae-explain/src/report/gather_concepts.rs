@@ -44,12 +44,15 @@ pub(super) fn concepts(sources: &Sources) -> Result<Vec<ConceptEntry>> {
             let usage = match silent.contains(&concept) {
                 true => format!("Active in none of the {}.", sources.test.name),
                 false => format!(
-                    "Active in {:.0} % of the {}.",
-                    100.0 * table.activity(concept),
+                    "Active in {:.0} of the {} {}.",
+                    table.activity(concept) * table.len() as f64,
+                    table.len(),
                     sources.test.name
                 ),
             };
             let speaks_for = table.speaks_for(concept, CLASSES).into_iter();
+            // What would be shown as 0.00 is left out.
+            let speaks_for = speaks_for.filter(|each| each.contribution >= 0.005);
             Ok(ConceptEntry {
                 name: name(concept),
                 usage,
