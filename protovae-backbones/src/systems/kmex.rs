@@ -24,7 +24,7 @@ use crate::layers::Linear;
 ///
 /// Steps train the encoder with a linear classifier and cross-entropy, as a black box. After each epoch the latents of all
 /// training images of a class are divided by k-means; the centres are the class's prototypes, and an image belongs to the class
-/// of the nearest one. The linear classifier takes no part in predictions; its error is reported as `black-box-error`.
+/// of the nearest one. The linear classifier takes no part in predictions; its error is reported as `black_box_error`.
 #[derive(Module, Debug)]
 pub struct KMex {
     encoder: BoxEncoder,
@@ -217,7 +217,7 @@ impl Model for KMex {
             .squeeze_dim::<1>(1)
             .not_equal(batch.labels.clone());
         terms.push(LossTerm {
-            name: "black-box-error",
+            name: "black_box_error",
             value: wrong.float().mean(),
             weight: 0.0,
         });

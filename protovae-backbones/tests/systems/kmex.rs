@@ -145,5 +145,5 @@ fn a_resumed_run_and_a_saved_model_have_the_same_prototypes() {
 fn it_learns_quarters() {
     let last = fit(model(RECIPE), 12, None, false).last.unwrap();
     assert!(last.test.accuracy > 0.9, "{last:?}");
-    assert!(last.test.terms.contains_key("black-box-error"));
+    assert!(last.test.terms.contains_key("black_box_error"));
 }

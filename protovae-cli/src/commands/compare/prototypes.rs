@@ -2,9 +2,9 @@
 
 use burn::module::Module;
 use burn::tensor::Device;
-use image::{Rgb, RgbImage};
+use image::RgbImage;
 use protovae_core::model::{Provenance, Region};
-use protovae_explain::pictures::image_pictures;
+use protovae_explain::pictures::{boxed, cut_out, image_pictures};
 use protovae_explain::report::Picture;
 use protovae_explain::side_by_side::{PrototypeRow, SideBySide};
 
@@ -12,9 +12,6 @@ use super::Run;
 use crate::error::Result;
 use crate::output::Voice;
 use crate::tables;
-
-/// The colour of the box around what a prototype is of its image.
-const BOX: Rgb<u8> = Rgb([230, 60, 20]);
 
 /// A prototype as pictures.
 pub struct Shown {
@@ -27,11 +24,11 @@ pub struct Shown {
 impl Shown {
     /// The picture with a box around the region, each pixel `enlargement` times as large.
     pub fn boxed(&self, enlargement: u32) -> RgbImage {
-        let mut picture = enlarged(&self.whole, enlargement);
-        if let Some(region) = self.region {
-            frame(&mut picture, region, enlargement);
+        let picture = enlarged(&self.whole, enlargement);
+        match self.region {
+            Some(region) => boxed(&picture, region, enlargement as usize),
+            None => picture,
         }
-        picture
     }
 
     /// The region alone, as large as the whole picture would be; the whole picture if it is no part of one.
@@ -39,10 +36,7 @@ impl Shown {
         let Some(region) = self.region else {
             return enlarged(&self.whole, enlargement);
         };
-        let [left, top, width, height] =
-            [region.left, region.top, region.width, region.height].map(|side| side as u32);
-        let part = image::imageops::crop_imm(&self.whole, left, top, width.max(1), height.max(1));
-        let part = part.to_image();
+        let part = cut_out(&self.whole, region, 1);
         let size = [self.whole.width(), self.whole.height()].map(|side| side * enlargement);
         let nearest = image::imageops::FilterType::Nearest;
         image::imageops::resize(&part, size[0], size[1], nearest)
@@ -53,26 +47,6 @@ pub fn enlarged(picture: &RgbImage, by: u32) -> RgbImage {
     RgbImage::from_fn(picture.width() * by, picture.height() * by, |x, y| {
         *picture.get_pixel(x / by, y / by)
     })
-}
-
-/// Draws the edge of a region into an enlarged picture, on its outermost pixels.
-fn frame(picture: &mut RgbImage, region: Region, enlargement: u32) {
-    let end = |start: usize, length: usize, most: u32| {
-        ((start + length) as u32 * enlargement).clamp(1, most) - 1
-    };
-    let (left, top) = (
-        region.left as u32 * enlargement,
-        region.top as u32 * enlargement,
-    );
-    let right = end(region.left, region.width, picture.width());
-    let bottom = end(region.top, region.height, picture.height());
-    for y in top..=bottom {
-        for x in left..=right {
-            if x == left || x == right || y == top || y == bottom {
-                picture.put_pixel(x, y, BOX);
-            }
-        }
-    }
 }
 
 /// The prototypes of a run in the order of its bank; none if it has none, or none that can be seen.
