@@ -109,7 +109,7 @@ fn unknown_keys_and_values_are_rejected() {
         r#"{"distance":"manhattan"}"#,
         r#"{"mixture_weights":"none"}"#,
         r#"{"similarity_epsilon":"small"}"#,
-        r#"{"weights":[1,1,1,1,1]}"#,
+        r#"{"weights":[1,1,1,1,1,1]}"#,
     ] {
         assert!(serde_json::from_str::<LossConfig>(text).is_err(), "{text}");
     }
