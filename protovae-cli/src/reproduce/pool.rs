@@ -1,6 +1,6 @@
 //! Runs in a folder that all items share.
 //!
-//! Each run has a folder of its own, named after what it is and a digest of everything asked of it, and beside it a file that
+//! Each run has a folder of its own, named after what it is and a digest of everything asked of it, and a ticket in another folder that
 //! says so and, once it is done, which model it made. A run that is there and verified is skipped, one that is half done is
 //! gone on with, and a lock keeps two processes from the same run.
 
@@ -32,7 +32,7 @@ pub struct Pool {
     pub device: DeviceArgs,
 }
 
-/// What lies beside a run.
+/// What is known of a run besides its folder.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Ticket {
@@ -108,8 +108,15 @@ impl Pool {
         Ok(self.root.join("runs").join(name))
     }
 
+    /// The file that belongs to a run; apart from the runs, so that `runs/*` names runs alone.
+    fn beside(&self, path: &Path, extension: &str) -> PathBuf {
+        let mut name = path.file_name().unwrap_or_default().to_os_string();
+        name.push(extension);
+        self.root.join("tickets").join(name)
+    }
+
     fn ticket(&self, path: &Path) -> Result<Option<Ticket>> {
-        let place = path.with_extension("json");
+        let place = self.beside(path, ".json");
         match fs::read(&place) {
             Ok(bytes) => Ok(serde_json::from_slice(&bytes).ok()),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
@@ -122,7 +129,7 @@ impl Pool {
 
     fn write_ticket(&self, path: &Path, ticket: &Ticket) -> Result<()> {
         let text = serde_json::to_vec_pretty(ticket).map_err(std::io::Error::other)?;
-        Ok(write_atomically(&path.with_extension("json"), &text)?)
+        Ok(write_atomically(&self.beside(path, ".json"), &text)?)
     }
 
     /// The run of a task, if it is done and is what was made then.
@@ -185,8 +192,9 @@ impl Pool {
             return Ok(Some(finished));
         }
         let path = self.path(task)?;
-        let lock_path = path.with_extension("lock");
+        let lock_path = self.beside(&path, ".lock");
         fs::create_dir_all(self.root.join("runs"))?;
+        fs::create_dir_all(self.root.join("tickets"))?;
         let lock = File::create(&lock_path)?;
         if lock.try_lock().is_err() {
             voice.note(format!(

@@ -1,0 +1,139 @@
+//! `protovae reproduce`.
+
+mod carry_out;
+mod outcome;
+mod prepare;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use burn::tensor::Device;
+use serde_json::json;
+
+use crate::args::ReproduceArgs;
+use crate::error::{CliError, Result};
+use crate::output::Voice;
+use crate::reproduce::items::{self, Item};
+use crate::reproduce::plan::{Cost, Plan};
+use crate::reproduce::pool::Pool;
+use crate::session;
+
+pub fn run(arguments: &ReproduceArgs, voice: Voice) -> Result<()> {
+    if arguments.name == "list" {
+        return list(voice);
+    }
+    if arguments.name == "collect" {
+        return collect(arguments, voice);
+    }
+    let items = items::find(&arguments.name)?;
+    let device = session::device(&arguments.device, voice)?;
+    let mut work = Work {
+        pool: Pool {
+            root: arguments.out.clone(),
+            data_dir: arguments.data_dir.clone(),
+            device: arguments.device,
+        },
+        arguments,
+        device,
+        data: BTreeMap::new(),
+        costs: BTreeMap::new(),
+        voice,
+    };
+    if let Some(number) = arguments.task {
+        return work.task(&items, number);
+    }
+    let mut plans = Vec::new();
+    for item in &items {
+        plans.push(match item.settings {
+            Some(_) => Plan::new(item, 1),
+            None => work.plan(item)?,
+        });
+    }
+    work.keep_to_budget(&mut plans)?;
+    for (item, plan) in items.iter().zip(plans) {
+        match item.settings {
+            Some(number) => work.settings(item, number)?,
+            None => work.carry_out(item, &plan)?,
+        }
+    }
+    Ok(())
+}
+
+fn list(voice: Voice) -> Result<()> {
+    for item in items::all() {
+        voice.object(&json!({"name": item.name, "about": item.about, "runs": item.cells.len()}))?;
+        voice.line(format!("{:<8} {}", item.name, item.about))?;
+    }
+    voice.line("all      everything")
+}
+
+/// Gathers the results of every plan in the folder.
+fn collect(arguments: &ReproduceArgs, voice: Voice) -> Result<()> {
+    let mut found = 0;
+    for item in items::all() {
+        let folder = arguments.out.join(&item.name);
+        let Some(plan) = stored(&folder)? else {
+            continue;
+        };
+        found += 1;
+        let work = Work {
+            pool: Pool {
+                root: arguments.out.clone(),
+                data_dir: arguments.data_dir.clone(),
+                device: arguments.device,
+            },
+            arguments,
+            device: session::device(&arguments.device, voice)?,
+            data: BTreeMap::new(),
+            costs: BTreeMap::new(),
+            voice,
+        };
+        let results = work.gather(&item, &plan)?;
+        work.write(&item, &plan, &results)?;
+        work.show(&results)?;
+    }
+    if found == 0 {
+        return Err(CliError::Usage(format!(
+            "{} holds no plan; `protovae reproduce NAME --out {0}` makes one",
+            arguments.out.display()
+        )));
+    }
+    Ok(())
+}
+
+/// The plan that a folder of an item holds.
+fn stored(folder: &Path) -> Result<Option<Plan>> {
+    let path = folder.join("plan.json");
+    match fs::read(&path) {
+        Ok(bytes) => serde_json::from_slice(&bytes).map(Some).map_err(|error| {
+            CliError::Core(protovae_core::Error::Damaged {
+                path,
+                reason: error.to_string(),
+            })
+        }),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(CliError::Read { path, source }),
+    }
+}
+
+/// Sizes of a data set that is there, or why it is not.
+type Sizes = std::result::Result<[usize; 2], String>;
+
+/// Everything that carrying out a plan needs.
+struct Work<'a> {
+    pool: Pool,
+    arguments: &'a ReproduceArgs,
+    device: Device,
+    /// By configuration of the data.
+    data: BTreeMap<String, Sizes>,
+    /// By what is trained, whatever the epochs.
+    costs: BTreeMap<(String, Vec<String>), Cost>,
+    voice: Voice,
+}
+
+impl Work<'_> {
+    fn folder(&self, item: &Item) -> PathBuf {
+        self.arguments.out.join(&item.name)
+    }
+}

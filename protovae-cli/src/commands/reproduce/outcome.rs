@@ -1,0 +1,230 @@
+//! What is there of a plan: tables, pictures, the page.
+
+use std::fs;
+
+use protovae_core::train::write_atomically;
+use protovae_explain::report::{Picture, Sheet, SheetTable};
+use serde_json::json;
+
+use super::Work;
+use crate::error::Result;
+use crate::machine;
+use crate::output::Voice;
+use crate::reproduce::items::{Item, Wanted};
+use crate::reproduce::pictures::{Easel, Shown, open};
+use crate::reproduce::plan::{Plan, Task};
+use crate::reproduce::results::{CellResult, Results};
+use crate::reproduce::settings;
+
+impl Work<'_> {
+    /// What is there of a plan.
+    pub(super) fn gather(&self, item: &Item, plan: &Plan) -> Result<Results> {
+        let mut cells = Vec::new();
+        let mut changes = Vec::new();
+        for cell in &plan.cells {
+            let mut runs = Vec::new();
+            for seed in 0..plan.seeds {
+                let task = Task {
+                    seed,
+                    wanted: cell.wanted.clone(),
+                };
+                runs.extend(self.pool.finished(&task)?);
+            }
+            if runs.len() < plan.seeds as usize {
+                changes.push(format!(
+                    "{}, {}: {} of {} runs are done",
+                    cell.row,
+                    cell.column,
+                    runs.len(),
+                    plan.seeds
+                ));
+            }
+            let first = Task {
+                seed: 0,
+                wanted: cell.wanted.clone(),
+            };
+            cells.push(CellResult::new(
+                &cell.row,
+                &cell.column,
+                self.command(&first),
+                cell.wanted.epochs,
+                runs,
+                cell.reported,
+            ));
+        }
+        let machine = format!(
+            "{}, {} threads, device {}",
+            machine::processor(),
+            rayon::current_num_threads(),
+            self.arguments.device.device
+        );
+        Ok(Results::of(plan, &item.about, machine, changes, cells))
+    }
+
+    pub(super) fn write_tables(&self, item: &Item, results: &Results) -> Result<()> {
+        let folder = self.folder(item);
+        let json = serde_json::to_string_pretty(results).map_err(std::io::Error::other)?;
+        write_atomically(&folder.join("results.json"), (json + "\n").as_bytes())?;
+        write_atomically(&folder.join("table.md"), results.markdown().as_bytes())?;
+        write_atomically(&folder.join("table.csv"), results.csv().as_bytes())?;
+        Ok(())
+    }
+
+    /// Tables, pictures and the page.
+    pub(super) fn write(&self, item: &Item, plan: &Plan, results: &Results) -> Result<()> {
+        self.write_tables(item, results)?;
+        let folder = self.folder(item);
+        let mut pictures = Vec::new();
+        if let Some(figure) = item.pictures {
+            let mut shown = Vec::new();
+            for (cell, result) in plan.cells.iter().zip(&results.cells) {
+                if let Some(run) = result.runs.first() {
+                    shown.push(Shown {
+                        run: self.pool.root.join("runs").join(&run.run),
+                        caption: cell.row.clone(),
+                    });
+                }
+            }
+            let easel = Easel {
+                folder: &folder,
+                name: &item.name,
+                data_dir: self.arguments.data_dir.as_deref(),
+                device: self.arguments.device,
+                voice: Voice {
+                    mute: true,
+                    ..self.voice
+                },
+            };
+            for path in figure.draw(&shown, &easel)? {
+                self.voice.note(format!("wrote {}", path.display()));
+                pictures.push(Picture::new(
+                    &open(&path)?,
+                    format!("{}: {}", item.name, item.about),
+                    "",
+                )?);
+            }
+        }
+        let page = sheet(results, pictures).to_html();
+        write_atomically(&folder.join("page.html"), page.as_bytes())?;
+        Ok(())
+    }
+
+    pub(super) fn show(&self, results: &Results) -> Result<()> {
+        self.voice
+            .object(&serde_json::to_value(results).map_err(std::io::Error::other)?)?;
+        self.voice.line(results.markdown())
+    }
+
+    /// A table of settings: nothing is trained.
+    pub(super) fn settings(&mut self, item: &Item, number: u8) -> Result<()> {
+        let mut rows = Vec::new();
+        if number == 1 {
+            for facts in settings::TABLE1 {
+                let wanted = Wanted {
+                    preset: facts.data.to_string(),
+                    set: Vec::new(),
+                    epochs: 1,
+                };
+                let [train, test] = facts.samples;
+                let here = match self.sizes(&wanted)? {
+                    Ok(_) => {
+                        let data = self.load(&wanted)?;
+                        format!(
+                            "{}: {} and {} of {}×{}",
+                            data.name,
+                            data.train.len(),
+                            data.test.len(),
+                            data.shape.height,
+                            data.shape.width
+                        )
+                    }
+                    Err(reason) => format!("not here: {reason}"),
+                };
+                rows.push(vec![
+                    facts.data.to_string(),
+                    format!(
+                        "{train} and {test} of {0}×{0}, {1}",
+                        facts.side, facts.licence
+                    ),
+                    here,
+                ]);
+            }
+        } else {
+            for setting in settings::of(number) {
+                let verdict = if setting.agrees() { "" } else { " (differs)" };
+                rows.push(vec![
+                    format!("{}, {}", setting.what, setting.data),
+                    setting.paper.clone(),
+                    format!("{}{verdict}", setting.ours),
+                ]);
+            }
+        }
+        let mut text = format!(
+            "# {}: {}\n\n|  | the paper | here |\n|---|---|---|\n",
+            item.name, item.about
+        );
+        for row in &rows {
+            text += &format!("| {} |\n", row.join(" | "));
+        }
+        if number == 1 {
+            text += "\nThe paper prints 60,000 training images for CIFAR-10, which has 50,000.\n";
+        }
+        self.voice
+            .object(&json!({"item": item.name, "about": item.about, "rows": rows}))?;
+        if !self.arguments.dry_run {
+            let folder = self.folder(item);
+            fs::create_dir_all(&folder)?;
+            write_atomically(&folder.join("table.md"), text.as_bytes())?;
+        }
+        self.voice.line(text)
+    }
+}
+
+fn sheet(results: &Results, pictures: Vec<Picture>) -> Sheet {
+    let rows = results.cells.iter().map(|cell| {
+        let found = cell.found.map_or_else(
+            || "not run".to_string(),
+            |found| match found.deviation {
+                Some(deviation) => format!("{:.2} ± {deviation:.2}", found.mean),
+                None => format!("{:.2}", found.mean),
+            },
+        );
+        let paper = cell.reported.map_or_else(
+            || "–".to_string(),
+            |reported| match reported.deviation {
+                Some(deviation) => format!("{:.1} ± {deviation:.1}", reported.percent),
+                None => format!("{:.1}", reported.percent),
+            },
+        );
+        vec![
+            format!(
+                "{}, {}",
+                cell.row,
+                cell.data.as_deref().unwrap_or(&cell.column)
+            ),
+            found,
+            paper,
+            cell.verdict.clone(),
+            cell.runs.len().to_string(),
+            cell.epochs.to_string(),
+        ]
+    });
+    Sheet {
+        title: format!("{}: {}", results.item, results.about),
+        subtitle: format!("{}; protovae {}", results.machine, results.version),
+        warnings: results.changes.clone(),
+        tables: vec![SheetTable {
+            caption: "Test accuracy in per cent".to_string(),
+            head: ["", "here", "the paper", "difference", "seeds", "epochs"]
+                .map(String::from)
+                .to_vec(),
+            rows: rows.collect(),
+        }],
+        pictures,
+        notes: results
+            .cells
+            .iter()
+            .map(|cell| format!("{}, {}: {}", cell.row, cell.column, cell.command))
+            .collect(),
+    }
+}

@@ -1,0 +1,168 @@
+//! From an item to a plan: which data are there, what everything costs, what a budget leaves.
+
+use protovae_data::DataSplits;
+
+use super::{Sizes, Work};
+use crate::args::ConfigSource;
+use crate::commands::bench;
+use crate::error::{CliError, Result};
+use crate::reproduce::items::{Item, Wanted};
+use crate::reproduce::plan::{Cost, Plan, Task};
+use crate::{config, presets, session};
+
+impl Work<'_> {
+    pub(super) fn config(&self, wanted: &Wanted) -> Result<config::RunConfig> {
+        let source = ConfigSource {
+            preset: Some(wanted.preset.clone()),
+            set: wanted.set.clone(),
+            data_dir: self.arguments.data_dir.clone(),
+            ..ConfigSource::default()
+        };
+        Ok(config::load(&source)?.config)
+    }
+
+    pub(super) fn load(&self, wanted: &Wanted) -> Result<DataSplits> {
+        let config = self.config(wanted)?;
+        session::data(&config, self.arguments.data_dir.as_deref())
+    }
+
+    /// Training and test images of a configuration, or why there are none.
+    pub(super) fn sizes(&mut self, wanted: &Wanted) -> Result<Sizes> {
+        let key = self.config(wanted)?.to_json()?["data"].to_string();
+        if let Some(known) = self.data.get(&key) {
+            return Ok(known.clone());
+        }
+        let found = match self.load(wanted) {
+            Ok(data) => Ok([data.train.len(), data.test.len()]),
+            Err(CliError::Data(error)) => Err(error.to_string()),
+            Err(error) => return Err(error),
+        };
+        self.data.insert(key, found.clone());
+        Ok(found)
+    }
+
+    /// The plan of an item on the data that are there.
+    pub(super) fn plan(&mut self, item: &Item) -> Result<Plan> {
+        let mut plan = Plan::new(item, self.arguments.seeds);
+        for cell in &mut plan.cells {
+            if let Some(epochs) = self.arguments.epochs {
+                if epochs != cell.wanted.epochs {
+                    let change = format!("{epochs} of {} epochs, as asked", cell.wanted.epochs);
+                    plan.changes.push(change);
+                }
+                cell.wanted.epochs = epochs;
+            }
+            cell.wanted.set.extend(self.arguments.set.iter().cloned());
+        }
+        for set in &self.arguments.set {
+            plan.changes.push(format!("{set}, as asked"));
+        }
+        let mut kept = Vec::new();
+        for mut cell in std::mem::take(&mut plan.cells) {
+            match self.sizes(&cell.wanted)? {
+                Ok(_) => kept.push(cell),
+                Err(reason) => match stand_in(&cell.wanted) {
+                    Some(other) => {
+                        plan.changes.push(format!(
+                            "mnist is not here ({reason}): the embedded mnist-5k stands in for it under its own name"
+                        ));
+                        cell.wanted = other;
+                        cell.wanted.set.extend(self.arguments.set.iter().cloned());
+                        if let Some(epochs) = self.arguments.epochs {
+                            cell.wanted.epochs = epochs;
+                        }
+                        kept.push(cell);
+                    }
+                    None => plan.changes.push(format!(
+                        "{}, {}: not run, {reason}; get the data and repeat the command",
+                        cell.row, cell.column
+                    )),
+                },
+            }
+        }
+        plan.cells = kept;
+        let mut seen = Vec::new();
+        plan.changes.retain(|change| {
+            let new = !seen.contains(change);
+            seen.push(change.clone());
+            new
+        });
+        Ok(plan)
+    }
+
+    pub(super) fn cost(&mut self, wanted: &Wanted) -> Result<Cost> {
+        let key = (wanted.preset.clone(), wanted.set.clone());
+        if let Some(cost) = self.costs.get(&key) {
+            return Ok(*cost);
+        }
+        let sizes = self.sizes(wanted)?;
+        let [train, test] = sizes.unwrap_or_default();
+        let config = self.config(wanted)?;
+        let spec = match presets::find(&wanted.preset)?.spec {
+            spec if wanted.set.iter().all(|set| !set.starts_with("data.")) => spec,
+            // Sizes and classes may be others than the preset's.
+            _ => session::model_spec(&self.load(wanted)?),
+        };
+        let [training, evaluation] = bench::rates(config, spec, &self.device)?;
+        let cost = Cost {
+            epoch: train as f64 / training + test as f64 / evaluation,
+            // Loading, pictures, and a pass or two over the test images.
+            once: 3.0 + 3.0 * test as f64 / evaluation,
+        };
+        self.costs.insert(key, cost);
+        Ok(cost)
+    }
+
+    /// Measures what everything costs, and shrinks plans that take longer than the budget.
+    pub(super) fn keep_to_budget(&mut self, plans: &mut [Plan]) -> Result<()> {
+        let wanted: Vec<Wanted> = plans
+            .iter()
+            .flat_map(|plan| plan.cells.iter().map(|cell| cell.wanted.clone()))
+            .collect();
+        if !wanted.is_empty() {
+            self.voice.note("measuring how fast this machine is");
+        }
+        for wanted in &wanted {
+            self.cost(wanted)?;
+        }
+        let costs = &self.costs;
+        let cost = |wanted: &Wanted| {
+            let key = (wanted.preset.clone(), wanted.set.clone());
+            costs.get(&key).copied().unwrap_or(Cost {
+                epoch: 0.0,
+                once: 0.0,
+            })
+        };
+        let pool = &self.pool;
+        let done = |task: &Task| matches!(pool.finished(task), Ok(Some(_)));
+        let all: f64 = plans.iter().map(|plan| plan.seconds(&cost, &done)).sum();
+        for plan in plans.iter_mut() {
+            let own = plan.seconds(&cost, &done);
+            plan.estimated_seconds = own;
+            if let Some(budget) = self.arguments.budget {
+                let share = budget * own / all.max(f64::MIN_POSITIVE);
+                *plan = plan.clone().shrink(share, &cost, &done);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What is trained in place of something on MNIST, where MNIST is not there.
+fn stand_in(wanted: &Wanted) -> Option<Wanted> {
+    let preset = presets::find(&wanted.preset).ok()?;
+    if preset.config["data"]["type"] != "mnist" {
+        return None;
+    }
+    let mut other = wanted.clone();
+    match wanted.preset.as_str() {
+        // The settings that suit the smaller set.
+        "mnist" => {
+            other.preset = "mnist-5k".to_string();
+            let own = presets::find(&other.preset).ok()?;
+            other.epochs = own.config["training"]["epochs"].as_u64()? as usize;
+        }
+        _ => other.set.push("data.type=mnist-5k".to_string()),
+    }
+    Some(other)
+}
