@@ -34,7 +34,16 @@ impl Work<'_> {
         }
         let found = match self.load(wanted) {
             Ok(data) => Ok([data.train.len(), data.test.len()]),
-            Err(CliError::Data(error)) => Err(error.to_string()),
+            // Where it was looked for is of this machine, and nothing for a table.
+            Err(CliError::Data(error)) => {
+                let reason = error.to_string();
+                Err(reason
+                    .lines()
+                    .next()
+                    .unwrap_or_default()
+                    .trim_end_matches('.')
+                    .to_string())
+            }
             Err(error) => return Err(error),
         };
         self.data.insert(key, found.clone());
@@ -64,7 +73,7 @@ impl Work<'_> {
                 Err(reason) => match stand_in(&cell.wanted) {
                     Some(other) => {
                         plan.changes.push(format!(
-                            "mnist is not here ({reason}): the embedded mnist-5k stands in for it under its own name"
+                            "mnist is not here ({reason}): the embedded mnist-5k stands in for it under its own name and with the settings of its own preset"
                         ));
                         cell.wanted = other;
                         cell.wanted.set.extend(self.arguments.set.iter().cloned());
