@@ -6,6 +6,7 @@
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use protovae_core::train::{EpochRecord, MetricsLine, RunDirectory, write_atomically};
 use serde::{Deserialize, Serialize};
@@ -41,6 +42,9 @@ struct Ticket {
     asked: serde_json::Value,
     /// SHA-256 of the model, once it is done.
     model: Option<String>,
+    /// SHA-256 of the program that made it; not known of runs that were made before tickets had it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    program: Option<String>,
 }
 
 /// A finished run.
@@ -63,6 +67,9 @@ pub struct Finished {
     pub seconds: f64,
     /// SHA-256 of `model.safetensors`.
     pub model: String,
+    /// SHA-256 of the program that made it, if it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub program: Option<String>,
 }
 
 fn digest(bytes: &[u8]) -> String {
@@ -180,6 +187,7 @@ impl Pool {
                 })
                 .sum(),
             model: expected,
+            program: ticket.program,
         }))
     }
 
@@ -207,6 +215,7 @@ impl Pool {
             version: env!("CARGO_PKG_VERSION").to_string(),
             asked: self.asked(task)?,
             model: None,
+            program: program(),
         };
         // A folder without a ticket that fits is not known to be this run.
         let begun = self
@@ -245,6 +254,13 @@ impl Pool {
             sanity_check: false,
         }
     }
+}
+
+/// SHA-256 of this program's file, read once: what a version does not tell apart, this does.
+fn program() -> Option<String> {
+    static DIGEST: OnceLock<Option<String>> = OnceLock::new();
+    let read = || Some(digest(&fs::read(std::env::current_exe().ok()?).ok()?));
+    DIGEST.get_or_init(read).clone()
 }
 
 /// Progress is shown, summaries are not.

@@ -6,6 +6,7 @@ use protovae_explain::side_by_side::Spread;
 use serde::{Deserialize, Serialize};
 
 use super::items::Reported;
+use super::measured::Measured;
 use super::plan::Plan;
 use super::pool::Finished;
 
@@ -25,6 +26,9 @@ pub struct Results {
     pub changes: Vec<String>,
     /// In the order of the plan.
     pub cells: Vec<CellResult>,
+    /// What was measured on the runs besides.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub measured: Vec<Measured>,
 }
 
 /// What was found for a cell.
@@ -154,7 +158,12 @@ impl Results {
 
     /// Markdown: a table of our numbers and the paper's, a list of what each rests on, and what was changed.
     pub fn markdown(&self) -> String {
-        let mut text = format!("# {}: {}\n\n", self.item, self.about);
+        format!("# {}: {}\n\n{}", self.item, self.about, self.tables())
+    }
+
+    /// What [`markdown`](Self::markdown) has below its heading.
+    pub fn tables(&self) -> String {
+        let mut text = String::new();
         let columns = self.columns();
         let mut head = vec![String::new()];
         for column in &columns {
@@ -215,8 +224,29 @@ impl Results {
                 text += &format!("* {change}\n");
             }
         }
-        text += &format!("\n{}; protovae {}.\n", self.machine, self.version);
+        for measured in &self.measured {
+            text += &format!("\n{}", measured.markdown());
+        }
+        text += &format!(
+            "\n{}; protovae {}{}.\n",
+            self.machine,
+            self.version,
+            self.builds()
+        );
         text
+    }
+
+    /// How many builds of the program made the runs, if it was not one.
+    fn builds(&self) -> String {
+        let runs = || self.cells.iter().flat_map(|cell| &cell.runs);
+        let mut builds: Vec<&str> = runs().filter_map(|run| run.program.as_deref()).collect();
+        builds.sort_unstable();
+        builds.dedup();
+        let unknown = runs().any(|run| run.program.is_none());
+        match builds.len() + usize::from(unknown) {
+            0 | 1 => String::new(),
+            several => format!(", {several} builds of it (`results.json` names each run's)"),
+        }
     }
 
     /// CSV: a row a run.
@@ -263,11 +293,13 @@ impl Results {
             machine,
             changes: all,
             cells,
+            measured: Vec::new(),
         }
     }
 }
 
-fn line(words: &[String]) -> String {
+/// A row of a Markdown table.
+pub fn line(words: &[String]) -> String {
     let cells: Vec<String> = words.iter().map(|word| word.replace('|', "\\|")).collect();
     format!("| {} |\n", cells.join(" | "))
 }
@@ -311,6 +343,7 @@ mod tests {
             accuracy,
             seconds: 100.0,
             model: "00".to_string(),
+            program: None,
         }
     }
 
@@ -384,6 +417,7 @@ mod tests {
                 other.row = "a|b, \"c\"".to_string();
                 other
             }],
+            measured: Vec::new(),
         };
         let text = results.markdown();
         assert!(

@@ -84,6 +84,48 @@ fn a_table_is_trained_once_and_set_beside_the_paper() {
     let page = String::from_utf8(place.bytes("a/fig2/page.html")).unwrap();
     assert_eq!(page.matches("data:image/png;base64,").count(), 1);
 
+    // What is measured besides: over training from the runs' own records, under attack kept from one time to the next.
+    let ran = place
+        .run(&format!("{} --out a", SMALL.replace("table5", "diversity")))
+        .ok();
+    assert!(ran.err.contains("8 runs, 6 of them done"), "{}", ran.err);
+    let measured = place.json("a/diversity/results.json")["measured"].clone();
+    let names: Vec<&str> = measured
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|table| table["name"].as_str().unwrap())
+        .collect();
+    assert_eq!(names, ["spread", "entropy", "dead"]);
+    assert_eq!(measured[0]["rows"].as_array().unwrap().len(), 4);
+    assert_eq!(measured[0]["rows"][0]["values"][1]["runs"], 2);
+    let chart = String::from_utf8(place.bytes("a/diversity/diversity-spread.svg")).unwrap();
+    assert!(chart.starts_with("<svg") && chart.contains("PanVAE"));
+    let attacks = format!("{} --out a", SMALL.replace("table5", "attacks"));
+    let ran = place.run(&attacks).ok();
+    assert_eq!(ran.err.matches("attacking").count(), 4, "{}", ran.err);
+    assert!(
+        ran.out.contains("ProtoVAE, PGD") && ran.out.contains("cifar-10: not run"),
+        "{}",
+        ran.out
+    );
+    let table = place.json("a/attacks/results.json")["measured"][0].clone();
+    for row in table["rows"].as_array().unwrap() {
+        let shares: Vec<f64> = row["values"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|value| value["mean"].as_f64().unwrap())
+            .collect();
+        assert_eq!(shares.len(), 8);
+        assert!(shares.iter().all(|share| (0.0..=1.0).contains(share)));
+        assert!(shares[7] <= shares[0], "{shares:?}");
+    }
+    let ran = place.run(&attacks).ok();
+    assert!(!ran.err.contains("attacking"), "{}", ran.err);
+    let page = String::from_utf8(place.bytes("a/attacks/page.html")).unwrap();
+    assert_eq!(page.matches("<svg").count(), 1);
+
     // A model that is not what it was is made anew.
     let model = format!("a/runs/{run}/model.safetensors");
     let mut bytes = place.bytes(&model);

@@ -3,9 +3,9 @@
 use maud::{Markup, html};
 use serde::{Deserialize, Serialize};
 
-use super::Picture;
 use super::document::{Document, Section, document};
 use super::figures::scrolling;
+use super::{Chart, Picture};
 
 /// A table of words.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,6 +44,8 @@ pub struct Sheet {
     pub warnings: Vec<String>,
     /// The tables.
     pub tables: Vec<SheetTable>,
+    /// The charts.
+    pub charts: Vec<Chart>,
     /// The pictures, each as wide as it is.
     pub pictures: Vec<Picture>,
     /// Whatever else is to be said.
@@ -67,6 +69,10 @@ impl Sheet {
                 "Figures",
                 html! { @for table in &self.tables { (draw(table)) } },
             );
+        }
+        if !self.charts.is_empty() {
+            let charts = html! { @for chart in &self.charts { (chart.figure()) } };
+            add("charts", "Curves", charts);
         }
         if !self.pictures.is_empty() {
             let pictures = html! {

@@ -73,8 +73,8 @@ impl Work<'_> {
             let results = self.gather(item, plan)?;
             self.write_tables(item, &results)?;
         }
-        let results = self.gather(item, plan)?;
-        self.write(item, plan, &results)?;
+        let mut results = self.gather(item, plan)?;
+        self.write(item, plan, &mut results)?;
         self.show(&results)
     }
 

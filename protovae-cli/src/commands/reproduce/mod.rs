@@ -63,9 +63,9 @@ pub fn run(arguments: &ReproduceArgs, voice: Voice) -> Result<()> {
 fn list(voice: Voice) -> Result<()> {
     for item in items::all() {
         voice.object(&json!({"name": item.name, "about": item.about, "runs": item.cells.len()}))?;
-        voice.line(format!("{:<8} {}", item.name, item.about))?;
+        voice.line(format!("{:<11} {}", item.name, item.about))?;
     }
-    voice.line("all      everything")
+    voice.line("all         everything")
 }
 
 /// Gathers the results of every plan in the folder.
@@ -89,8 +89,8 @@ fn collect(arguments: &ReproduceArgs, voice: Voice) -> Result<()> {
             costs: BTreeMap::new(),
             voice,
         };
-        let results = work.gather(&item, &plan)?;
-        work.write(&item, &plan, &results)?;
+        let mut results = work.gather(&item, &plan)?;
+        work.write(&item, &plan, &mut results)?;
         work.show(&results)?;
     }
     if found == 0 {

@@ -3,13 +3,14 @@
 use std::fs;
 
 use protovae_core::train::write_atomically;
-use protovae_explain::report::{Picture, Sheet, SheetTable};
+use protovae_explain::report::{Chart, Picture, Sheet, SheetTable};
 use serde_json::json;
 
 use super::Work;
 use crate::error::Result;
 use crate::machine;
 use crate::output::Voice;
+use crate::reproduce::findings::Bench;
 use crate::reproduce::items::{Item, Wanted};
 use crate::reproduce::pictures::{Easel, Shown, open};
 use crate::reproduce::plan::{Plan, Task};
@@ -70,10 +71,28 @@ impl Work<'_> {
         Ok(())
     }
 
-    /// Tables, pictures and the page.
-    pub(super) fn write(&self, item: &Item, plan: &Plan, results: &Results) -> Result<()> {
-        self.write_tables(item, results)?;
+    /// Measures what is to be measured on the runs, and writes tables, pictures and the page.
+    pub(super) fn write(&self, item: &Item, plan: &Plan, results: &mut Results) -> Result<()> {
         let folder = self.folder(item);
+        if let Some(findings) = item.findings {
+            results.measured = findings.of(
+                results,
+                &Bench {
+                    root: &self.pool.root,
+                    data_dir: self.arguments.data_dir.as_deref(),
+                    device: self.arguments.device,
+                    voice: self.voice,
+                },
+            )?;
+        }
+        self.write_tables(item, results)?;
+        for measured in &results.measured {
+            if let Some(svg) = measured.svg()? {
+                let path = folder.join(format!("{}-{}.svg", item.name, measured.name));
+                write_atomically(&path, svg.as_bytes())?;
+                self.voice.note(format!("wrote {}", path.display()));
+            }
+        }
         let mut pictures = Vec::new();
         if let Some(figure) = item.pictures {
             let mut shown = Vec::new();
@@ -104,7 +123,7 @@ impl Work<'_> {
                 )?);
             }
         }
-        let page = sheet(results, pictures).to_html();
+        let page = sheet(results, pictures)?.to_html();
         write_atomically(&folder.join("page.html"), page.as_bytes())?;
         Ok(())
     }
@@ -180,7 +199,7 @@ impl Work<'_> {
     }
 }
 
-fn sheet(results: &Results, pictures: Vec<Picture>) -> Sheet {
+fn sheet(results: &Results, pictures: Vec<Picture>) -> Result<Sheet> {
     let rows = results.cells.iter().map(|cell| {
         let found = cell.found.map_or_else(
             || "not run".to_string(),
@@ -209,22 +228,31 @@ fn sheet(results: &Results, pictures: Vec<Picture>) -> Sheet {
             cell.epochs.to_string(),
         ]
     });
-    Sheet {
+    let mut tables = vec![SheetTable {
+        caption: "Test accuracy in per cent".to_string(),
+        head: ["", "here", "the paper", "difference", "seeds", "epochs"]
+            .map(String::from)
+            .to_vec(),
+        rows: rows.collect(),
+    }];
+    let mut charts = Vec::new();
+    for measured in &results.measured {
+        tables.push(measured.sheet());
+        if let Some(chart) = measured.chart()? {
+            charts.push(Chart::lines(&chart, measured.about.clone())?);
+        }
+    }
+    Ok(Sheet {
         title: format!("{}: {}", results.item, results.about),
         subtitle: format!("{}; protovae {}", results.machine, results.version),
         warnings: results.changes.clone(),
-        tables: vec![SheetTable {
-            caption: "Test accuracy in per cent".to_string(),
-            head: ["", "here", "the paper", "difference", "seeds", "epochs"]
-                .map(String::from)
-                .to_vec(),
-            rows: rows.collect(),
-        }],
+        tables,
+        charts,
         pictures,
         notes: results
             .cells
             .iter()
             .map(|cell| format!("{}, {}: {}", cell.row, cell.column, cell.command))
             .collect(),
-    }
+    })
 }

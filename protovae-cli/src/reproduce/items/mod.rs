@@ -1,8 +1,12 @@
-//! The tables and figures of the supplement.
+//! The tables and figures of the supplement, and what goes beyond it.
+
+mod beyond;
+mod figures;
 
 use protovae_backbones::networks::Network;
 use serde::{Deserialize, Serialize};
 
+use super::findings::Findings;
 use super::pictures::Pictures;
 use crate::error::{CliError, Result};
 use crate::{paper, presets};
@@ -56,6 +60,8 @@ pub struct Item {
     pub cells: Vec<Cell>,
     /// The figure, if it is one.
     pub pictures: Option<Pictures>,
+    /// What is measured on the runs besides their accuracy, if anything.
+    pub findings: Option<Findings>,
     /// For tables of settings, which.
     pub settings: Option<u8>,
 }
@@ -114,6 +120,7 @@ fn table(name: &str, about: &str, cells: Vec<Cell>) -> Item {
         about: about.to_string(),
         cells,
         pictures: None,
+        findings: None,
         settings: None,
     }
 }
@@ -219,164 +226,6 @@ fn systems() -> Item {
     )
 }
 
-/// A figure of runs, a caption each.
-fn figure(number: u8, about: &str, pictures: Pictures, runs: &[(&str, &str, &[&str])]) -> Item {
-    let cells = runs.iter().map(|(caption, preset, set)| Cell {
-        row: (*caption).to_string(),
-        column: presets::find(preset)
-            .ok()
-            .and_then(|preset| preset.config["data"]["type"].as_str().map(str::to_string))
-            .unwrap_or_default(),
-        wanted: wanted(preset, set),
-        reported: None,
-    });
-    Item {
-        pictures: Some(pictures),
-        ..table(&format!("fig{number}"), about, cells.collect())
-    }
-}
-
-fn figures() -> Vec<Item> {
-    use Pictures::{Compared, Prototypes, Reconstructions, Relevance};
-    let quickdraw: &[(&str, &str, &[&str])] = &[
-        ("ProtoPNet", "protopnet-quickdraw", &[]),
-        ("ProtoVAE", "quickdraw", &[]),
-    ];
-    let per_class = "model.prototypes_per_class";
-    let weight = "model.loss.weights.reconstruction";
-    let (three, five, twenty) = (
-        format!("{per_class}=3"),
-        format!("{per_class}=5"),
-        format!("{per_class}=20"),
-    );
-    let (tenth, ten, hundred) = (
-        format!("{weight}=0.1"),
-        format!("{weight}=10"),
-        format!("{weight}=100"),
-    );
-    vec![
-        figure(
-            2,
-            "prototypes with the full loss, without L_orth, without L_KL (S6.1)",
-            Prototypes(10),
-            &[
-                ("full loss", "mnist", &[]),
-                ("without L_orth", "mnist", &[NO_ORTHONORMALITY]),
-                ("without L_KL", "mnist", &[NO_KL]),
-            ],
-        ),
-        figure(
-            3,
-            "SVHN's prototypes with ResNet-18 and reconstruction weight 10 (S6.2)",
-            Prototypes(10),
-            &[("reconstruction weight 10", "svhn-resnet18", &[&ten])],
-        ),
-        figure(
-            4,
-            "QuickDraw's lions: ProtoPNet and ProtoVAE (S6.4)",
-            Compared("figure-4"),
-            quickdraw,
-        ),
-        figure(
-            5,
-            "QuickDraw's bananas: ProtoPNet and ProtoVAE (S6.4)",
-            Compared("figure-5"),
-            quickdraw,
-        ),
-        figure(
-            6,
-            "QuickDraw's carrots: ProtoPNet and ProtoVAE (S6.4)",
-            Compared("figure-6"),
-            quickdraw,
-        ),
-        figure(
-            7,
-            "patches and images as explanations (S6.5)",
-            Compared("figure-7"),
-            quickdraw,
-        ),
-        figure(
-            8,
-            "SVHN's projected and decoded prototypes (S6.6)",
-            Compared("figure-8"),
-            &[
-                ("ProtoPNet", "protopnet-svhn", &[]),
-                ("ProtoVAE", "svhn", &[]),
-            ],
-        ),
-        figure(
-            9,
-            "relevance of CIFAR-10's test images for two prototypes (S6.7)",
-            Relevance,
-            &[("ProtoVAE", "cifar-10", &[])],
-        ),
-        figure(
-            10,
-            "QuickDraw with 3 and with 20 prototypes a class (S6.8)",
-            Prototypes(10),
-            &[
-                ("3 a class", "quickdraw", &[&three]),
-                ("20 a class", "quickdraw", &[&twenty]),
-            ],
-        ),
-        figure(
-            11,
-            "CIFAR-10 with 3, 5 and 20 prototypes a class (S6.8)",
-            Prototypes(10),
-            &[
-                ("3 a class", "cifar-10", &[&three]),
-                ("5 a class", "cifar-10", &[&five]),
-                ("20 a class", "cifar-10", &[&twenty]),
-            ],
-        ),
-        figure(
-            12,
-            "QuickDraw with reconstruction weights 0.1 and 1 (S6.9)",
-            Prototypes(10),
-            &[
-                ("weight 0.1", "quickdraw", &[&tenth]),
-                ("weight 1", "quickdraw", &[]),
-            ],
-        ),
-        figure(
-            13,
-            "QuickDraw with reconstruction weights 10 and 100 (S6.9)",
-            Prototypes(10),
-            &[
-                ("weight 10", "quickdraw", &[&ten]),
-                ("weight 100", "quickdraw", &[&hundred]),
-            ],
-        ),
-        figure(
-            14,
-            "CIFAR-10 with reconstruction weights 0.1 and 10 (S6.9)",
-            Prototypes(10),
-            &[
-                ("weight 0.1", "cifar-10", &[&tenth]),
-                ("weight 10", "cifar-10", &[&ten]),
-            ],
-        ),
-        figure(
-            15,
-            "CelebA's prototypes (S6.10)",
-            Prototypes(20),
-            &[("CelebA", "celeba", &[])],
-        ),
-        figure(
-            16,
-            "test images and their reconstructions (S6.11)",
-            Reconstructions,
-            &[
-                ("MNIST", "mnist", &[]),
-                ("Fashion-MNIST", "fashion-mnist", &[]),
-                ("CIFAR-10", "cifar-10", &[]),
-                ("QuickDraw", "quickdraw", &[]),
-                ("SVHN", "svhn", &[]),
-            ],
-        ),
-    ]
-}
-
 /// Everything there is, in the order of the supplement.
 pub fn all() -> Vec<Item> {
     let mut items = vec![
@@ -389,7 +238,7 @@ pub fn all() -> Vec<Item> {
         table7(),
         table8(),
     ];
-    items.extend(figures());
+    items.extend(figures::all());
     items.push(table(
         "s6.10",
         "CelebA, female or male: accuracy",
@@ -405,6 +254,7 @@ pub fn all() -> Vec<Item> {
         }],
     ));
     items.push(systems());
+    items.extend(beyond::all());
     items
 }
 

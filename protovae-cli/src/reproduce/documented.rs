@@ -1,0 +1,107 @@
+//! The tables in the book are what the stored results say: `docs/results` holds the JSON that `protovae reproduce` and
+//! `protovae compare` wrote, and pages have the tables between `<!-- table NAME -->` and `<!-- end of table -->`.
+//!
+//! `PROTOVAE_WRITE_TABLES=1 cargo test --workspace --locked documented` writes them anew.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use protovae_explain::side_by_side::SideBySide;
+
+use super::results::{CellResult, Results};
+
+/// The book; not there in a crate that was published without it.
+fn book() -> Option<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs");
+    folder.is_dir().then_some(folder)
+}
+
+fn files(folder: &Path, extension: &str) -> Vec<PathBuf> {
+    let Ok(entries) = fs::read_dir(folder) else {
+        return Vec::new();
+    };
+    let mut paths: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
+    paths.retain(|path| path.extension().is_some_and(|found| found == extension));
+    paths.sort();
+    paths
+}
+
+/// What is computed from the runs is computed again.
+fn again(results: &Results) -> Results {
+    let cells = results.cells.iter().map(|cell| {
+        CellResult::new(
+            &cell.row,
+            &cell.column,
+            cell.command.clone(),
+            cell.epochs,
+            cell.runs.clone(),
+            cell.reported,
+        )
+    });
+    Results {
+        cells: cells.collect(),
+        ..results.clone()
+    }
+}
+
+/// The table of a stored file.
+fn table(book: &Path, name: &str) -> String {
+    let path = book.join(format!("results/{name}.json"));
+    let bytes = fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    if name.starts_with("compare-") {
+        let stored: SideBySide = serde_json::from_slice(&bytes).unwrap();
+        let mut computed = SideBySide::of(stored.runs.clone());
+        computed.notes.clone_from(&stored.notes);
+        return computed.markdown();
+    }
+    let stored: Results = serde_json::from_slice(&bytes).unwrap();
+    again(&stored).tables()
+}
+
+const END: &str = "<!-- end of table -->";
+
+/// A page with every table made anew.
+fn rewritten(book: &Path, page: &str) -> String {
+    let mut written = String::new();
+    let mut rest = page;
+    while let Some((before, after)) = rest.split_once("<!-- table ") {
+        let (name, after) = after.split_once(" -->").expect("a name");
+        let (_, after) = after.split_once(END).expect("an end");
+        let table = table(book, name);
+        written += &format!("{before}<!-- table {name} -->\n\n{}\n\n{END}", table.trim());
+        rest = after;
+    }
+    written + rest
+}
+
+#[test]
+fn the_tables_in_the_book_are_what_the_runs_say() {
+    let Some(book) = book() else { return };
+    for path in files(&book.join("src"), "md") {
+        let page = fs::read_to_string(&path).unwrap();
+        let expected = rewritten(&book, &page);
+        if page == expected {
+            continue;
+        }
+        assert!(
+            std::env::var_os("PROTOVAE_WRITE_TABLES").is_some(),
+            "{} has tables that are not those of docs/results; see protovae-cli/src/reproduce/documented.rs",
+            path.display()
+        );
+        fs::write(&path, expected).unwrap();
+    }
+}
+
+#[test]
+fn stored_results_follow_from_their_runs() {
+    let Some(book) = book() else { return };
+    for path in files(&book.join("results"), "json") {
+        let bytes = fs::read(&path).unwrap();
+        if let Ok(stored) = serde_json::from_slice::<Results>(&bytes) {
+            let computed = again(&stored);
+            for (stored, computed) in stored.cells.iter().zip(&computed.cells) {
+                assert_eq!(stored, computed, "{}", path.display());
+            }
+        }
+    }
+}

@@ -1,0 +1,306 @@
+//! What is measured on finished runs besides their accuracy. What takes long is kept beside the runs.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use protovae_core::train::{
+    EpochRecord, MetricsLine, PrototypeHealth, RunDirectory, load_model, write_atomically,
+};
+use protovae_data::permutation;
+use protovae_explain::measures::{Attacked, Attacks};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use super::measured::{Measured, MeasuredRow};
+use super::results::{CellResult, Results};
+use crate::args::DeviceArgs;
+use crate::error::{CliError, Result};
+use crate::output::Voice;
+use crate::{config, session, tables};
+
+/// What is measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Findings {
+    /// Accuracy under gradient attacks.
+    Attacks,
+    /// Distances and usage of prototypes after each epoch.
+    Diversity,
+}
+
+/// Where runs lie and where measuring happens.
+#[derive(Debug)]
+pub struct Bench<'a> {
+    /// The folder of everything.
+    pub root: &'a Path,
+    /// Folder with the data sets, if one was named.
+    pub data_dir: Option<&'a Path>,
+    /// Where to compute.
+    pub device: DeviceArgs,
+    /// The voice of progress.
+    pub voice: Voice,
+}
+
+impl Findings {
+    /// Measures the runs that are there.
+    ///
+    /// # Errors
+    /// If a run cannot be read, or its data are gone.
+    pub fn of(self, results: &Results, bench: &Bench) -> Result<Vec<Measured>> {
+        match self {
+            Self::Attacks => attacks(results, bench),
+            Self::Diversity => diversity(results, bench),
+        }
+    }
+}
+
+/// The figures of one cell's runs, each by `measure`, which gets the run's folder and the digest of its model.
+fn of_runs<T>(
+    cell: &CellResult,
+    bench: &Bench,
+    measure: impl Fn(&Path, &str) -> Result<T>,
+) -> Result<Vec<T>> {
+    let runs = cell.runs.iter();
+    runs.map(|run| measure(&bench.root.join("runs").join(&run.run), &run.model))
+        .collect()
+}
+
+/// Test images that are attacked, the first in the order of seed 0.
+const ATTACKED: usize = 1000;
+
+/// How far pixels are moved, in `[-1, 1]`; half of it with pixels in `[0, 1]`.
+const EPSILONS: [f64; 7] = [0.0125, 0.025, 0.05, 0.1, 0.2, 0.3, 0.4];
+
+fn attacks(results: &Results, bench: &Bench) -> Result<Vec<Measured>> {
+    let settings = Attacks {
+        epsilons: EPSILONS.to_vec(),
+        ..Attacks::default()
+    };
+    let asked = format!("{ATTACKED} test images, {settings:?}");
+    let mut tables: Vec<Measured> = Vec::new();
+    for cell in &results.cells {
+        let found = of_runs(cell, bench, |run, model| {
+            kept(bench, run, "attacks", model, &asked, || {
+                attack(run, &settings, bench)
+            })
+        })?;
+        if found.is_empty() {
+            continue;
+        }
+        let mut columns = vec![0.0];
+        columns.extend(EPSILONS);
+        let about = format!(
+            "{}: accuracy under attack, {ATTACKED} test images, {} steps of PGD",
+            cell.column, settings.steps
+        );
+        let place = match tables.iter().position(|table| table.about == about) {
+            Some(place) => place,
+            None => {
+                tables.push(Measured {
+                    about,
+                    name: cell.column.clone(),
+                    shares: true,
+                    axis: Some("epsilon, pixels in [0, 1]".to_string()),
+                    columns: columns.iter().map(|e| (e / 2.0).to_string()).collect(),
+                    rows: Vec::new(),
+                });
+                tables.len() - 1
+            }
+        };
+        type Accuracy = fn(&Attacked) -> f64;
+        let kinds: [(&str, Accuracy); 2] = [
+            ("FGSM", |attacked| attacked.fgsm.mean),
+            ("PGD", |attacked| attacked.pgd.mean),
+        ];
+        for (kind, accuracy) in kinds {
+            let values: Vec<Vec<Option<f64>>> = found
+                .iter()
+                .map(|run| run.iter().map(|one| Some(accuracy(one))).collect())
+                .collect();
+            let name = format!("{}, {kind}", cell.row);
+            tables[place]
+                .rows
+                .push(MeasuredRow::over_runs(&name, columns.len(), &values));
+        }
+    }
+    Ok(tables)
+}
+
+fn attack(run: &Path, settings: &Attacks, bench: &Bench) -> Result<Vec<Attacked>> {
+    bench.voice.note(format!("attacking {}", run.display()));
+    let device = session::device(&bench.device, bench.voice)?;
+    let directory = RunDirectory::open(run)?;
+    let config = config::load_file(&directory.config())?;
+    let (model, _) = load_model(&directory.model(), &device)?;
+    let data = session::data(&config, bench.data_dir)?;
+    let mut chosen = permutation(0, 0, data.test.len());
+    chosen.truncate(ATTACKED);
+    let (images, labels) = tables::images(data.test.as_ref(), &chosen, &device.without_autodiff())?;
+    Ok(settings.measure(&model, &images, &labels)?)
+}
+
+/// What was measured of a run's model, in a file beside the pool.
+#[derive(Debug, Serialize, Deserialize)]
+struct Kept<T> {
+    model: String,
+    asked: String,
+    found: T,
+}
+
+/// What is kept of an earlier measurement of the same model in the same way; else what `measure` finds, which is kept.
+fn kept<T: Serialize + DeserializeOwned>(
+    bench: &Bench,
+    run: &Path,
+    kind: &str,
+    model: &str,
+    asked: &str,
+    measure: impl FnOnce() -> Result<T>,
+) -> Result<T> {
+    let name = run.file_name().unwrap_or_default().to_string_lossy();
+    let folder = bench.root.join("measured");
+    let path: PathBuf = folder.join(format!("{name}.{kind}.json"));
+    if let Ok(bytes) = fs::read(&path)
+        && let Ok(kept) = serde_json::from_slice::<Kept<T>>(&bytes)
+        && kept.model == model
+        && kept.asked == asked
+    {
+        return Ok(kept.found);
+    }
+    let kept = Kept {
+        model: model.to_string(),
+        asked: asked.to_string(),
+        found: measure()?,
+    };
+    fs::create_dir_all(&folder)?;
+    let text = serde_json::to_vec_pretty(&kept).map_err(std::io::Error::other)?;
+    write_atomically(&path, &text)?;
+    Ok(kept.found)
+}
+
+fn diversity(results: &Results, bench: &Bench) -> Result<Vec<Measured>> {
+    type Figure = fn(&PrototypeHealth) -> Option<f64>;
+    let figures: [(&str, &str, bool, Figure); 3] = [
+        (
+            "spread",
+            "largest distance between two prototypes of a class, mean over classes, by the mean distance between classes",
+            false,
+            spread,
+        ),
+        (
+            "entropy",
+            "entropy of how often each prototype is the nearest of its class, test images, 1 for all alike",
+            false,
+            entropy,
+        ),
+        (
+            "dead",
+            "prototypes that are the nearest of no test image of their class",
+            true,
+            dead,
+        ),
+    ];
+    let mut rows = Vec::new();
+    let mut longest = 0;
+    for cell in &results.cells {
+        let found = of_runs(cell, bench, |run, _| epochs(run))?;
+        if found.is_empty() {
+            continue;
+        }
+        longest = found.iter().map(Vec::len).fold(longest, usize::max);
+        rows.push((cell.row.as_str(), found));
+    }
+    let tables = figures
+        .iter()
+        .map(|(name, about, shares, figure)| Measured {
+            about: (*about).to_string(),
+            name: (*name).to_string(),
+            shares: *shares,
+            axis: Some("epoch".to_string()),
+            columns: (1..=longest).map(|epoch| epoch.to_string()).collect(),
+            rows: rows
+                .iter()
+                .map(|(row, runs)| {
+                    let values: Vec<Vec<Option<f64>>> = runs
+                        .iter()
+                        .map(|run| run.iter().map(|health| figure(health)).collect())
+                        .collect();
+                    MeasuredRow::over_runs(row, longest, &values)
+                })
+                .collect(),
+        });
+    Ok(tables.collect())
+}
+
+/// The state of a run's prototypes after each epoch.
+fn epochs(run: &Path) -> Result<Vec<PrototypeHealth>> {
+    let lines = RunDirectory::open(run)?.read_metrics()?;
+    let epochs = lines.into_iter().filter_map(|line| match line {
+        MetricsLine::Epoch(record) => {
+            let EpochRecord { prototypes, .. } = *record;
+            prototypes
+        }
+        _ => None,
+    });
+    let found: Vec<PrototypeHealth> = epochs.collect();
+    if found.is_empty() {
+        return Err(CliError::Usage(format!(
+            "{} says nothing of prototypes",
+            run.display()
+        )));
+    }
+    Ok(found)
+}
+
+fn spread(health: &PrototypeHealth) -> Option<f64> {
+    let largest = &health.largest_distance;
+    let mean = largest.iter().sum::<f64>() / largest.len().max(1) as f64;
+    (health.class_distance > 0.0).then(|| mean / health.class_distance)
+}
+
+/// Over classes of which there are images, and which have more than one prototype.
+fn entropy(health: &PrototypeHealth) -> Option<f64> {
+    let of_class = |usage: &Vec<u64>| {
+        let all: u64 = usage.iter().sum();
+        let shares = usage.iter().filter(|count| **count > 0);
+        let entropy: f64 = shares
+            .map(|count| *count as f64 / all as f64)
+            .map(|share| -share * share.ln())
+            .sum();
+        (all > 0 && usage.len() > 1).then(|| entropy / (usage.len() as f64).ln())
+    };
+    let classes: Vec<f64> = health.usage.iter().filter_map(of_class).collect();
+    (!classes.is_empty()).then(|| classes.iter().sum::<f64>() / classes.len() as f64)
+}
+
+fn dead(health: &PrototypeHealth) -> Option<f64> {
+    let all: usize = health.usage.iter().map(Vec::len).sum();
+    (all > 0).then(|| health.dead as f64 / all as f64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn health(usage: Vec<Vec<u64>>) -> PrototypeHealth {
+        PrototypeHealth {
+            dead: usage.iter().flatten().filter(|count| **count == 0).count(),
+            usage,
+            smallest_distance: vec![1.0, 1.0],
+            largest_distance: vec![1.0, 3.0],
+            class_distance: 8.0,
+            duplicates: 0,
+            collapsed: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn figures_of_prototypes_by_hand() {
+        let even = health(vec![vec![5, 5], vec![7, 7]]);
+        assert_eq!(spread(&even), Some(0.25));
+        assert_eq!(entropy(&even), Some(1.0));
+        assert_eq!(dead(&even), Some(0.0));
+        let one = health(vec![vec![5, 0], vec![0, 0]]);
+        // The second class has no images, so that nothing is known of its usage.
+        assert_eq!(entropy(&one), Some(0.0));
+        assert_eq!(dead(&one), Some(0.75));
+    }
+}

@@ -1,0 +1,122 @@
+//! What the supplement leaves open: the choices in which paper and released code differ, attacks, diversity in training.
+
+use super::{Cell, Item, NO_KL, NO_ORTHONORMALITY, four, known, table, wanted};
+use crate::reproduce::findings::Findings;
+
+/// Each choice of the losses in which the equations, the released code and the default differ, changed alone; and the conventions whole.
+const CHOICES: [(&str, &[&str]); 10] = [
+    ("z = mu in training", &["model.loss.latent=mean"]),
+    ("squared distances", &["model.loss.distance=squared"]),
+    ("KL at full weight", &["model.loss.weights.kl=1"]),
+    (
+        "KL summed over dimensions",
+        &["model.loss.kl_reduction=sum"],
+    ),
+    (
+        "reconstruction summed over pixels",
+        &["model.loss.reconstruction_reduction=sum"],
+    ),
+    (
+        "KL and reconstruction summed, full weight",
+        &[
+            "model.loss.kl_reduction=sum",
+            "model.loss.reconstruction_reduction=sum",
+            "model.loss.weights.kl=1",
+        ],
+    ),
+    (
+        "L_orth squared and summed",
+        &[
+            "model.loss.orthonormality_norm=squared",
+            "model.loss.orthonormality_reduction=sum",
+        ],
+    ),
+    (
+        "L_orth of the Gram matrix over dimensions",
+        &["model.loss.orthonormality_norm=plain-over-dimensions"],
+    ),
+    (
+        "all of it as released: reference2022",
+        &["model.loss.convention=reference2022"],
+    ),
+    (
+        "all of it as printed: paper",
+        &["model.loss.convention=paper"],
+    ),
+];
+
+fn conventions() -> Item {
+    let cell = |row: &str, data: &str, set: &[&str]| Cell {
+        row: row.to_string(),
+        column: data.to_string(),
+        wanted: wanted(data, set),
+        reported: None,
+    };
+    let default = "the default, sampled-mean";
+    let mut cells = vec![
+        Cell {
+            reported: four(99.4, 0.1),
+            ..cell(default, "mnist", &[])
+        },
+        Cell {
+            reported: known("protovae", "", "cifar-10"),
+            ..cell(default, "cifar-10", &[])
+        },
+    ];
+    cells.extend(CHOICES.iter().map(|(row, set)| cell(row, "mnist", set)));
+    let no_jitter = &["augmentation.jitter=null"];
+    cells.push(cell("no colour jitter", "cifar-10", no_jitter));
+    table(
+        "conventions",
+        "where paper and released code disagree, each choice changed alone",
+        cells,
+    )
+}
+
+fn attacks() -> Item {
+    let rows = [("ProtoVAE", ""), ("black box", "-black-box")];
+    let sets = ["mnist", "fashion-mnist", "cifar-10"];
+    let cells = rows.iter().flat_map(|(row, affix)| {
+        sets.iter().map(move |data| Cell {
+            row: (*row).to_string(),
+            column: (*data).to_string(),
+            wanted: wanted(&format!("{data}{affix}"), &[]),
+            reported: known(if affix.is_empty() { "protovae" } else { "" }, "", data),
+        })
+    });
+    Item {
+        findings: Some(Findings::Attacks),
+        ..table(
+            "attacks",
+            "accuracy under FGSM and PGD (S7 leaves it open)",
+            cells.collect(),
+        )
+    }
+}
+
+fn diversity() -> Item {
+    let cell = |row: &str, preset: &str, set: &[&str]| Cell {
+        row: row.to_string(),
+        column: "mnist".to_string(),
+        wanted: wanted(preset, set),
+        reported: None,
+    };
+    Item {
+        findings: Some(Findings::Diversity),
+        ..table(
+            "diversity",
+            "how far apart prototypes are and how evenly they are used, over training",
+            vec![
+                cell("full loss", "mnist", &[]),
+                cell("without L_orth", "mnist", &[NO_ORTHONORMALITY]),
+                cell("without L_KL", "mnist", &[NO_KL]),
+                cell("PanVAE", "panvae-mnist", &[]),
+            ],
+        )
+    }
+}
+
+/// All of it.
+pub fn all() -> Vec<Item> {
+    vec![conventions(), attacks(), diversity()]
+}
