@@ -10,6 +10,7 @@ use protovae_backbones::weights::Layout;
 use protovae_core::Precision;
 
 mod compute;
+mod pictures;
 mod reproduce;
 mod zoo;
 

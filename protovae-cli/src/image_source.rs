@@ -59,19 +59,18 @@ impl ImageSource<'_> {
 /// The pictures that are named; without any, the samples of a model of the zoo.
 ///
 /// # Errors
-/// [`CliError::Usage`], which ends with `otherwise`, if none are named and the model has no samples.
+/// [`CliError::Usage`] if none are named and the model has no samples.
 pub fn images<'a>(
     named: &'a [PathBuf],
     source: &ModelSource,
     card: &ModelCard,
-    otherwise: &str,
     voice: Voice,
 ) -> Result<Vec<ImageSource<'a>>> {
     if !named.is_empty() {
         return Ok(named.iter().map(|path| ImageSource::File(path)).collect());
     }
     let ModelSource::Zoo(entry) = source else {
-        return Err(CliError::Usage(format!("no picture is named{otherwise}")));
+        return Err(CliError::Usage("no picture is named".to_string()));
     };
     voice.note(format!(
         "no picture is named: these are {}'s samples, the first test image of each class",

@@ -30,8 +30,6 @@ mod zoo;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use clap::Parser;
-
 pub use error::{CliError, Result};
 
 // The recipes of these crates are found by name only; this keeps the linker from dropping them.
@@ -53,7 +51,7 @@ where
     I: IntoIterator<Item = T>,
     T: Into<OsString> + Clone,
 {
-    let cli = match args::Cli::try_parse_from(arguments) {
+    let cli = match args::Cli::parsed(arguments) {
         Ok(cli) => cli,
         Err(error) => {
             // Help and version are no errors; clap knows where each goes.

@@ -20,9 +20,6 @@ use crate::model_source::ModelSource;
 use crate::output::{Voice, print_error};
 use crate::{session, tables};
 
-/// What can be named in place of pictures.
-const OTHERWISE: &str = "; name PNG, JPEG, WebP or BMP files, or images of the test set by their numbers, such as --test 0,1,2";
-
 /// Pixels that an image is enlarged to, about.
 const ENLARGED: usize = 112;
 
@@ -68,7 +65,7 @@ pub fn run(arguments: &ExplainArgs, voice: Voice) -> Result<()> {
     };
     let mut sources = test_images(&source, arguments)?;
     if sources.is_empty() || !arguments.images.is_empty() {
-        let named = images(&arguments.images, &source, &asked.card, OTHERWISE, voice)?;
+        let named = images(&arguments.images, &source, &asked.card, voice)?;
         sources.splice(0..0, named);
     }
     std::fs::create_dir_all(&arguments.out).map_err(|source| {

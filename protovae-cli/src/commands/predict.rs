@@ -16,9 +16,6 @@ use crate::model_source::ModelSource;
 use crate::output::{Voice, print_error};
 use crate::session;
 
-/// What can be named.
-const OTHERWISE: &str = "; name PNG, JPEG, WebP or BMP files";
-
 pub fn run(arguments: &PredictArgs, voice: Voice) -> Result<()> {
     let device = session::device(&arguments.device, voice)?;
     let source = ModelSource::named(&arguments.run)?;
@@ -27,7 +24,7 @@ pub fn run(arguments: &PredictArgs, voice: Voice) -> Result<()> {
         true => None,
         false => source.detector(&card)?,
     };
-    let images = images(&arguments.images, &source, &card, OTHERWISE, voice)?;
+    let images = images(&arguments.images, &source, &card, voice)?;
     let mut failed = 0;
     for image in &images {
         match predict(image, &model, &card, detector.as_ref(), arguments, &device) {

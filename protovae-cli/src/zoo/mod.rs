@@ -106,7 +106,7 @@ impl ZooModel {
     /// If a line is none.
     pub fn metrics(&self) -> Result<Vec<MetricsLine>> {
         let lines = self.metrics.lines();
-        let read = lines.map(|line| serde_json::from_str(line));
+        let read = lines.map(serde_json::from_str);
         read.collect::<std::result::Result<_, _>>()
             .map_err(|error| self.damaged(format!("its metrics: {error}")))
     }
@@ -121,7 +121,7 @@ impl ZooModel {
         let shape = ImageShape::new(image.channels, image.height, image.width * classes);
         let name = format!("{}, samples.png", self.origin());
         let strip = parse_picture(self.samples, Path::new(&name), shape)?;
-        // A strip of another size would be stretched; its rows have every class's pixels in turn.
+        // Each of its rows, channel by channel, has a row of every class in turn.
         let mut samples =
             vec![Vec::with_capacity(image.channels * image.height * image.width); classes];
         for row in strip.chunks_exact((image.width * classes).max(1)) {

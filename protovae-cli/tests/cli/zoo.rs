@@ -243,8 +243,7 @@ fn a_run_is_packed_as_the_zoo_has_it() {
     assert!(message.contains("exists"), "{message}");
     place.run("zoo pack run --out small --overwrite").ok();
     assert!(place.bytes("small/model.safetensors") == first);
-    let message = place.run("predict small").fails(2);
-    assert!(message.contains("no picture is named"), "{message}");
+    place.run("predict small").fails_with_usage();
     let message = place
         .run("eval small --set data.type=image-folder --set data.path=.")
         .fails_with_lines(1);

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use burn::module::Param;
+use burn::module::{Module, ModuleMapper, Param};
 use burn::store::{ModuleSnapshot, bridge};
 use burn::tensor::{DType, Device, Tensor};
 use protovae_core::model::BoxModel;
@@ -133,11 +133,11 @@ fn damaged_files_in_16_bits_are_errors_not_panics() {
     assert!(parse_model(&bytes, name, &device).is_err());
 }
 
-/// Sets the first value of the prototypes.
+/// Halves all weights and adds this to them.
 #[derive(Debug)]
-struct Set(f32);
+struct Shift(f32);
 
-impl burn::module::ModuleMapper for Set {
+impl ModuleMapper for Shift {
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
         let value = self.0;
         param.map(|tensor| tensor.mul_scalar(0.5).add_scalar(value))
@@ -147,7 +147,7 @@ impl burn::module::ModuleMapper for Set {
 #[test]
 fn what_16_bits_cannot_hold_is_an_error_and_writes_nothing() {
     let folder = tempfile::tempdir().unwrap();
-    let model = burn::module::Module::map(trained_model().valid(), &mut Set(70_000.25));
+    let model = trained_model().valid().map(&mut Shift(70_000.25));
     let path = folder.path().join("small.safetensors");
     let error = save_model_as(&path, &model, &card(), Precision::F16).unwrap_err();
     let message = error.to_string();
