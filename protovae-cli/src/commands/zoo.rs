@@ -110,14 +110,14 @@ fn say(
     })?;
     let sha256 = digest(&bytes);
     let (exact, stored) = (before.figures.accuracy, after.figures.accuracy);
-    let moved = moved(&before.confusion, &after.confusion);
+    let changed = changed(&before.confusion, &after.confusion);
     voice.object(&json!({
         "folder": arguments.out,
         "data": card.data,
         "precision": arguments.precision,
         "accuracy_f32": exact,
         "accuracy": stored,
-        "confusion_moved": moved,
+        "changed_at_least": changed,
         "sha256": sha256,
         "bytes": bytes.len(),
         "abstains": card.strangeness.is_some(),
@@ -140,7 +140,7 @@ fn say(
 }
 
 /// How many entries of two confusion matrices differ, in images: a lower bound of the predictions that changed.
-fn moved(before: &[Vec<u64>], after: &[Vec<u64>]) -> u64 {
+fn changed(before: &[Vec<u64>], after: &[Vec<u64>]) -> u64 {
     let pairs = before.iter().flatten().zip(after.iter().flatten());
     pairs.map(|(one, other)| one.abs_diff(*other)).sum::<u64>() / 2
 }

@@ -153,6 +153,10 @@ fn wrong_names_are_told_with_the_right_ones() {
         let message = place.run(&format!("{command} zoo:nothing")).fails(2);
         assert!(message.contains("there is no model `nothing`"), "{message}");
     }
+    for command in ["import zoo:mnist", "train --init zoo:mnist --out run"] {
+        let message = place.run(command).fails(2);
+        assert!(message.contains("protovae export zoo:mnist"), "{message}");
+    }
     let message = place.run("predict mnist x.png").fails(2);
     assert!(message.contains("zoo:mnist"), "{message}");
     // A file of the user's own comes first.
