@@ -7,14 +7,18 @@ use std::path::PathBuf;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use protovae_backbones::weights::Layout;
+use protovae_core::Precision;
 
 mod compute;
+mod pictures;
 mod reproduce;
+mod zoo;
 
 pub use compute::{BenchArgs, DeviceArgs, DevicesArgs, TrainArgs};
 
 pub use compare::{CompareArgs, TableFormat};
 pub use reproduce::ReproduceArgs;
+pub use zoo::{PackArgs, ZooAction, ZooArgs};
 
 /// Train, judge and show self-explainable image classifiers with prototypes (ProtoVAE).
 #[derive(Debug, Parser)]
@@ -66,8 +70,10 @@ pub enum Command {
     Report(ReportArgs),
     /// Read weights of PyTorch programs (a ProtoVAE checkpoint, torchvision's resnet18) into a model that every command takes.
     Import(ImportArgs),
-    /// Write a model's weights as PyTorch programs name and lay them out.
+    /// Write a model's weights as PyTorch programs name and lay them out, or as a smaller model file of our own.
     Export(ExportArgs),
+    /// Models that come with the program: every command takes them as zoo:NAME in place of a run.
+    Zoo(ZooArgs),
     /// How fast this machine trains and evaluates: images a second for every preset.
     Bench(BenchArgs),
     /// The data sets: what there are, get them, check them, look at them.
@@ -141,25 +147,25 @@ pub enum ExportFormat {
 /// `protovae export`.
 #[derive(Debug, Args)]
 pub struct ExportArgs {
-    /// A run directory or a model.safetensors.
+    /// A run directory, a model.safetensors or zoo:NAME.
     pub run: PathBuf,
-    /// The names and layouts: pytorch (every model), reference2022 (the authors' code, small networks) or torchvision
-    /// (resnet18, the encoder alone).
-    #[arg(long, value_name = "NAME", default_value = "pytorch", value_parser = layouts(&EXPORTED))]
+    /// The names and layouts: pytorch (every model), reference2022 (the authors' code, small networks), torchvision
+    /// (resnet18, the encoder alone), or protovae: a model file that every command takes, with what tells strange images in it.
+    #[arg(long, value_name = "NAME", default_value = "pytorch", value_parser = layouts(&Layout::ALL))]
     pub layout: Layout,
+    /// In what the weights of a layout protovae are stored: f32, f16 (half the size) or bf16.
+    #[arg(long, value_name = "NAME", default_value = "f32")]
+    pub precision: Precision,
     /// The kind of file.
     #[arg(long, value_enum, default_value = "safetensors")]
     pub format: ExportFormat,
-    /// The file to write; default model-LAYOUT.safetensors beside the model.
+    /// The file to write; default model-LAYOUT.safetensors beside the model (layout protovae: model-PRECISION.safetensors).
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
     /// Replace the file if it exists.
     #[arg(long)]
     pub overwrite: bool,
 }
-
-/// Layouts that are written; model files themselves are in the one that is missing.
-const EXPORTED: [Layout; 3] = [Layout::Pytorch, Layout::Reference2022, Layout::Torchvision];
 
 /// Reads the name of one of these layouts.
 fn layouts(layouts: &[Layout]) -> impl TypedValueParser<Value = Layout> + use<> {
@@ -180,11 +186,14 @@ pub enum Split {
 /// `protovae eval`.
 #[derive(Debug, Args)]
 pub struct EvalArgs {
-    /// A run directory.
+    /// A run directory or zoo:NAME.
     pub run: PathBuf,
     /// The part of the data set.
     #[arg(long, value_enum, default_value = "test")]
     pub split: Split,
+    /// Evaluate on other data of the same shape and classes, such as --set data.type=mnist-5k; may be repeated.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
     /// Folder with the data sets, if it has moved since the training.
     #[arg(long, value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
@@ -196,10 +205,9 @@ pub struct EvalArgs {
 /// `protovae predict`.
 #[derive(Debug, Args)]
 pub struct PredictArgs {
-    /// A run directory or a model.safetensors.
+    /// A run directory, a model.safetensors or zoo:NAME.
     pub run: PathBuf,
-    /// The pictures.
-    #[arg(required = true)]
+    /// The pictures; without any, the samples of a model of the zoo.
     pub images: Vec<PathBuf>,
     /// Prototypes to name for each picture.
     #[arg(long, value_name = "N", default_value_t = 3)]
@@ -218,10 +226,9 @@ pub struct PredictArgs {
 /// `protovae explain`.
 #[derive(Debug, Args)]
 pub struct ExplainArgs {
-    /// A run directory or a model.safetensors.
+    /// A run directory, a model.safetensors or zoo:NAME.
     pub run: PathBuf,
-    /// The pictures.
-    #[arg(required_unless_present = "test")]
+    /// The pictures; without any and without --test, the samples of a model of the zoo.
     pub images: Vec<PathBuf>,
     /// Images of the run's test set as well, by their numbers from 0, such as 0,17,256.
     #[arg(long, value_name = "NUMBERS", value_delimiter = ',')]
@@ -260,7 +267,7 @@ pub struct ExplainArgs {
 /// `protovae report`.
 #[derive(Debug, Args)]
 pub struct ReportArgs {
-    /// A run directory.
+    /// A run directory or zoo:NAME.
     pub run: PathBuf,
     /// The page to write; default report.html in the run directory.
     #[arg(long, value_name = "FILE")]
@@ -285,7 +292,7 @@ pub struct ReportArgs {
 /// `protovae prototypes`.
 #[derive(Debug, Args)]
 pub struct PrototypesArgs {
-    /// A run directory or a model.safetensors.
+    /// A run directory, a model.safetensors or zoo:NAME.
     pub run: PathBuf,
     /// The picture to write; default prototypes.png beside the model.
     #[arg(long, value_name = "FILE")]
@@ -334,7 +341,7 @@ pub enum NoiseName {
 /// `protovae measure`.
 #[derive(Debug, Args)]
 pub struct MeasureArgs {
-    /// A run directory.
+    /// A run directory or zoo:NAME.
     pub run: PathBuf,
     /// An explainer to measure; may be repeated. Default all; the random map is always among them.
     #[arg(long = "method", value_name = "NAME", help = method_help(MEASURED))]

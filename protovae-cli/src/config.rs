@@ -157,6 +157,30 @@ struct OnlyData {
     data: Box<dyn DataConfig>,
 }
 
+/// Another data set for a configuration, by assignments such as `data.type=mnist-5k`.
+///
+/// # Errors
+/// [`CliError::Config`] naming the key and the nearest right name; [`CliError::Usage`] for keys that are not the data's.
+pub fn with_data(mut config: RunConfig, assignments: &[String]) -> Result<RunConfig> {
+    if assignments.is_empty() {
+        return Ok(config);
+    }
+    let mut merged = serde_json::json!({"data": config.to_json()?["data"]});
+    let mut origins = vec!["the run's data".to_string()];
+    for assignment in assignments {
+        if !assignment.starts_with("data.") {
+            return Err(CliError::Usage(format!(
+                "--set {assignment}: only keys of the data can be set here, such as data.type=mnist-5k"
+            )));
+        }
+        overlay(&mut merged, parse_assignment(assignment)?);
+        origins.push(format!("--set {assignment}"));
+    }
+    let only: OnlyData = parse(merged, &origins.join(" + "))?;
+    config.data = only.data;
+    Ok(config)
+}
+
 /// Reads a complete configuration, such as the `config.json` of a run.
 ///
 /// # Errors
@@ -165,20 +189,32 @@ pub fn load_file(path: &Path) -> Result<RunConfig> {
     parse_run(read_json(path)?, &path.display().to_string())
 }
 
+/// As [`load_file`], from the text of a file that messages call `origin`.
+///
+/// # Errors
+/// [`CliError::Config`].
+pub fn parse_text(text: &str, origin: &str) -> Result<RunConfig> {
+    parse_run(json_of(text, origin)?, origin)
+}
+
 fn read_json(path: &Path) -> Result<Value> {
     let text = fs::read_to_string(path).map_err(|source| CliError::Read {
         path: path.to_path_buf(),
         source,
     })?;
-    let value: Value = serde_json::from_str(&text).map_err(|error| CliError::Config {
-        origin: path.display().to_string(),
+    json_of(&text, &path.display().to_string())
+}
+
+fn json_of(text: &str, origin: &str) -> Result<Value> {
+    let value: Value = serde_json::from_str(text).map_err(|error| CliError::Config {
+        origin: origin.to_string(),
         message: format!("is no JSON: {error}"),
     })?;
     if value.is_object() {
         Ok(value)
     } else {
         Err(CliError::Config {
-            origin: path.display().to_string(),
+            origin: origin.to_string(),
             message: "must hold a JSON object".to_string(),
         })
     }

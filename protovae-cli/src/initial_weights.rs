@@ -8,6 +8,7 @@ use protovae_core::train::WeightsOrigin;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{CliError, Result};
+use crate::model_source::ModelSource;
 use crate::session;
 
 /// The key `initial_weights` of a configuration.
@@ -54,6 +55,12 @@ impl InitialWeights {
     /// # Errors
     /// [`CliError::Weights`]; [`CliError::Config`] if it is not the file that it was.
     pub fn open(&self) -> Result<Opened> {
+        if let ModelSource::Zoo(entry) = ModelSource::named(&self.path)? {
+            return Err(CliError::Usage(format!(
+                "weights are read from a file; `protovae export {} --layout protovae` writes one",
+                entry.origin()
+            )));
+        }
         let path = session::model_path(&self.path);
         let stored = StateDict::open(&path)?;
         let found = stored.sha256().to_string();

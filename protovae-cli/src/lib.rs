@@ -14,8 +14,10 @@ mod commands;
 pub mod config;
 mod diagnose;
 mod error;
+mod image_source;
 pub mod initial_weights;
 mod machine;
+mod model_source;
 pub mod output;
 mod paper;
 pub mod presets;
@@ -23,11 +25,10 @@ mod reproduce;
 mod session;
 mod suggest;
 mod tables;
+mod zoo;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
-
-use clap::Parser;
 
 pub use error::{CliError, Result};
 
@@ -50,7 +51,7 @@ where
     I: IntoIterator<Item = T>,
     T: Into<OsString> + Clone,
 {
-    let cli = match args::Cli::try_parse_from(arguments) {
+    let cli = match args::Cli::parsed(arguments) {
         Ok(cli) => cli,
         Err(error) => {
             // Help and version are no errors; clap knows where each goes.
@@ -93,6 +94,7 @@ pub fn run(cli: args::Cli) -> Result<()> {
         args::Command::Report(report) => commands::report::run(&report, voice),
         args::Command::Import(import) => commands::import::run(&import, voice),
         args::Command::Export(export) => commands::export::run(&export, voice),
+        args::Command::Zoo(zoo) => commands::zoo::run(&zoo, voice),
         args::Command::Bench(bench) => commands::bench::run(&bench, voice),
         args::Command::Data(data) => commands::data::run(&data, voice),
         args::Command::Config(config) => commands::config::run(&config, voice),

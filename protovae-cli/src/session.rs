@@ -6,14 +6,15 @@ use std::sync::Arc;
 use burn::tensor::Device;
 use protovae_core::device::{Backend, DeviceChoice};
 use protovae_core::model::{BoxModel, ModelSpec};
-use protovae_core::train::{ModelCard, RunDirectory};
+use protovae_core::train::ModelCard;
 use protovae_core::{ImageShape, Precision};
 use protovae_data::{DataSearch, DataSplits, Dataset, Loader, LoaderConfig, Order};
 use protovae_explain::explainers;
 
 use crate::args::{DeviceArgs, DevicesArgs};
-use crate::config::{self, RunConfig};
+use crate::config::RunConfig;
 use crate::error::{CliError, Result};
+use crate::model_source::ModelSource;
 use crate::output::Voice;
 
 /// The environment variable from which burn takes its default device.
@@ -124,17 +125,19 @@ pub fn data(config: &RunConfig, data_dir: Option<&Path>) -> Result<DataSplits> {
 /// The data that the model of a run was trained on.
 ///
 /// # Errors
-/// If `run` is a model file rather than a run directory, if the data are not there, or are others.
-pub fn training_data(run: &Path, data_dir: Option<&Path>, card: &ModelCard) -> Result<DataSplits> {
-    if !run.is_dir() {
+/// If the source is a model file rather than a run directory, if the data are not there, or are others.
+pub fn training_data(
+    source: &ModelSource,
+    data_dir: Option<&Path>,
+    card: &ModelCard,
+) -> Result<DataSplits> {
+    if let ModelSource::File(run) = source {
         return Err(CliError::Usage(format!(
             "{} is no run directory, and what says where the training images lie is in that",
             run.display()
         )));
     }
-    let directory = RunDirectory::open(run)?;
-    let config = config::load_file(&directory.config())?;
-    let data = data(&config, data_dir)?;
+    let data = data(&source.config()?, data_dir)?;
     if card.knows_other_data(&data.digest) {
         return Err(CliError::Usage(format!(
             "the {} data here are not those that the model was trained on; name their folder with --data-dir",

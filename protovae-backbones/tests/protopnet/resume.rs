@@ -3,12 +3,12 @@
 use std::path::Path;
 
 use burn::tensor::Device;
-use protovae_core::Result;
 use protovae_core::model::BoxModel;
 use protovae_core::train::{
     BatchSource, EpochBatches, InMemorySource, ModelCard, RunDirectory, Silent, Trainer,
-    TrainingConfig, load_model, save_model,
+    TrainingConfig, load_model, save_model_as,
 };
+use protovae_core::{Precision, Result};
 use serde_json::{Value, json};
 
 use crate::common::values;
@@ -94,10 +94,10 @@ fn a_run_cut_off_in_its_pushes_ends_as_one_that_was_not() {
     assert_eq!(found.provenance(), expected.provenance());
 }
 
-fn saved(model: &BoxModel, path: &Path) {
+fn saved(model: &BoxModel, path: &Path, precision: Precision) {
     let mut card = ModelCard::new(pushing(), "protopnet".to_string(), SPEC.image);
     card.class_names = ["a", "b", "c"].map(str::to_string).to_vec();
-    save_model(path, model, &card).unwrap();
+    save_model_as(path, model, &card, precision).unwrap();
 }
 
 #[test]
@@ -106,9 +106,14 @@ fn places_are_in_the_model_file() {
     let run = RunDirectory::create(folder.path().join("run"), false).unwrap();
     let model = fit(&run, 100).unwrap();
     let path = folder.path().join("model.safetensors");
-    saved(&model, &path);
+    saved(&model, &path, Precision::F32);
     let (loaded, _) = load_model(&path, &Device::flex()).unwrap();
     assert_eq!(loaded.provenance(), model.provenance());
     assert!(loaded.provenance().unwrap().iter().all(Option::is_some));
     assert_eq!(values(&loaded), values(&model));
+    // Weights may be rounded, places may not.
+    saved(&model, &path, Precision::F16);
+    let (loaded, _) = load_model(&path, &Device::flex()).unwrap();
+    assert_eq!(loaded.provenance(), model.provenance());
+    assert_ne!(values(&loaded), values(&model));
 }

@@ -1,20 +1,32 @@
 //! `protovae eval`.
 
-use protovae_core::train::{RunDirectory, evaluate, load_model};
+use protovae_core::train::evaluate;
 use serde_json::json;
 
 use crate::args::{EvalArgs, Split};
 use crate::config;
-use crate::error::Result;
+use crate::error::{CliError, Result};
+use crate::model_source::ModelSource;
 use crate::output::Voice;
 use crate::session;
 
 pub fn run(arguments: &EvalArgs, voice: Voice) -> Result<()> {
     let device = session::device(&arguments.device, voice)?;
-    let directory = RunDirectory::open(&arguments.run)?;
-    let config = config::load_file(&directory.config())?;
-    let (model, card) = load_model(&directory.model(), &device)?;
+    let source = ModelSource::named(&arguments.run)?;
+    let config = config::with_data(source.config()?, &arguments.set)?;
+    let (model, card) = source.load(&device)?;
     let data = session::data(&config, arguments.data_dir.as_deref())?;
+    let spec = session::model_spec(&data);
+    if spec.image != card.image || spec.classes != card.class_names.len() {
+        return Err(CliError::Usage(format!(
+            "{} has images of {} in {} classes, the model takes {} in {}",
+            data.name,
+            spec.image,
+            spec.classes,
+            card.image,
+            card.class_names.len()
+        )));
+    }
     for note in &data.notes {
         voice.note(format!("note: {note}"));
     }
@@ -30,8 +42,8 @@ pub fn run(arguments: &EvalArgs, voice: Voice) -> Result<()> {
         ));
     }
     let training = &config.training;
-    let source = session::loader(dataset, training.batch_size, training.loader_threads, None)?;
-    let found = evaluate(&model, &source, None, &device)?;
+    let batches = session::loader(dataset, training.batch_size, training.loader_threads, None)?;
+    let found = evaluate(&model, &batches, None, &device)?;
     let mut object = json!({
         "run": arguments.run,
         "model": model.kind(),

@@ -6,16 +6,17 @@ use std::path::{Path, PathBuf};
 use burn::tensor::{Device, Tensor, TensorData};
 use protovae_core::model::BoxModel;
 use protovae_core::plugin::{Explainer, Target};
-use protovae_core::train::{ModelCard, RunDirectory, load_model, write_atomically};
-use protovae_data::{ImageShape, read_picture};
+use protovae_core::train::{ModelCard, write_atomically};
+use protovae_data::ImageShape;
 use protovae_explain::explainers;
 use protovae_explain::pictures::save_png;
 use protovae_explain::views::{ExplainedImage, ExplainedTarget, PrototypeChoice, PrototypeImages};
 use serde_json::{Value, json};
 
 use crate::args::ExplainArgs;
-use crate::config;
 use crate::error::{CliError, Result};
+use crate::image_source::{ImageSource, images};
+use crate::model_source::ModelSource;
 use crate::output::{Voice, print_error};
 use crate::{session, tables};
 
@@ -32,55 +33,15 @@ struct Asked {
     device: Device,
 }
 
-/// An image that is to be explained.
-enum Source<'a> {
-    File(&'a Path),
-    /// Its number and pixels; it is what the data set says.
-    Test(usize, Vec<f32>),
-}
-
-impl Source<'_> {
-    /// As the user named it.
-    fn name(&self) -> String {
-        match self {
-            Self::File(path) => path.display().to_string(),
-            Self::Test(number, _) => format!("test image {number}"),
-        }
-    }
-
-    /// The name of the files that are written for it.
-    fn stem(&self) -> String {
-        match self {
-            Self::File(path) => path
-                .file_stem()
-                .map_or_else(String::new, |stem| stem.to_string_lossy().into_owned()),
-            Self::Test(number, _) => format!("test-{number}"),
-        }
-    }
-
-    /// `C·H·W` values in `[-1, 1]`.
-    fn pixels(&self, shape: ImageShape, invert: bool) -> Result<Vec<f32>> {
-        match self {
-            Self::Test(_, pixels) => Ok(pixels.clone()),
-            Self::File(path) => {
-                let mut pixels = read_picture(path, shape)?;
-                if invert {
-                    pixels.iter_mut().for_each(|value| *value = -*value);
-                }
-                Ok(pixels)
-            }
-        }
-    }
-}
-
 pub fn run(arguments: &ExplainArgs, voice: Voice) -> Result<()> {
     let device = session::device(&arguments.device, voice)?;
     // A wrong name is told before anything is loaded.
     let asked = arguments.method.as_deref();
     asked.map(explainers::named).transpose()?;
-    let (model, card) = load_model(&session::model_path(&arguments.run), &device)?;
+    let source = ModelSource::named(&arguments.run)?;
+    let (model, card) = source.load(&device)?;
     let explainer = explainers::named(session::method(asked, &model))?;
-    let origins = match origins(arguments, &model, &card, &device) {
+    let origins = match origins(&source, arguments, &model, &card, &device) {
         Ok(origins) => origins,
         Err(error) => {
             voice.note(format!(
@@ -102,12 +63,11 @@ pub fn run(arguments: &ExplainArgs, voice: Voice) -> Result<()> {
         choice,
         device,
     };
-    let mut sources: Vec<Source> = arguments
-        .images
-        .iter()
-        .map(|path| Source::File(path))
-        .collect();
-    sources.extend(test_images(arguments)?);
+    let mut sources = test_images(&source, arguments)?;
+    if sources.is_empty() || !arguments.images.is_empty() {
+        let named = images(&arguments.images, &source, &asked.card, voice)?;
+        sources.splice(0..0, named);
+    }
     std::fs::create_dir_all(&arguments.out).map_err(|source| {
         CliError::Core(protovae_core::Error::Io {
             action: "create",
@@ -159,6 +119,7 @@ pub fn run(arguments: &ExplainArgs, voice: Voice) -> Result<()> {
 
 /// The training images that the model's prototypes come from; none if they come from none.
 fn origins(
+    source: &ModelSource,
     arguments: &ExplainArgs,
     model: &BoxModel,
     card: &ModelCard,
@@ -167,18 +128,19 @@ fn origins(
     if model.provenance().is_none() {
         return Ok(None);
     }
-    let data = session::training_data(&arguments.run, arguments.data_dir.as_deref(), card)?;
+    let data = session::training_data(source, arguments.data_dir.as_deref(), card)?;
     tables::prototype_images(model, data.train.as_ref(), device)
 }
 
 /// The images of the test set that are asked for.
-fn test_images(arguments: &ExplainArgs) -> Result<Vec<Source<'static>>> {
+fn test_images<'a>(
+    source: &ModelSource,
+    arguments: &'a ExplainArgs,
+) -> Result<Vec<ImageSource<'a>>> {
     if arguments.test.is_empty() {
         return Ok(Vec::new());
     }
-    let directory = RunDirectory::open(&arguments.run)?;
-    let config = config::load_file(&directory.config())?;
-    let test = session::data(&config, arguments.data_dir.as_deref())?.test;
+    let test = session::data(&source.config()?, arguments.data_dir.as_deref())?.test;
     if let Some(number) = arguments.test.iter().find(|number| **number >= test.len()) {
         return Err(CliError::Usage(format!(
             "--test {number}: there are {} test images, numbered from 0",
@@ -189,7 +151,7 @@ fn test_images(arguments: &ExplainArgs) -> Result<Vec<Source<'static>>> {
     for number in &arguments.test {
         let mut pixels = vec![0f32; test.shape().pixels()];
         test.image(*number, &mut pixels)?;
-        sources.push(Source::Test(*number, pixels));
+        sources.push(ImageSource::Test(*number, pixels));
     }
     Ok(sources)
 }
@@ -200,7 +162,7 @@ fn enlargement(image: protovae_core::ImageShape) -> usize {
 }
 
 fn explain(
-    source: &Source,
+    source: &ImageSource,
     asked: &Asked,
     arguments: &ExplainArgs,
     names: &mut HashSet<String>,

@@ -1,15 +1,15 @@
 //! `protovae measure`.
 
 use protovae_core::plugin::Explainer;
-use protovae_core::train::{RunDirectory, load_model, write_atomically};
+use protovae_core::train::write_atomically;
 use protovae_data::permutation;
 use protovae_explain::explainers;
 use protovae_explain::measures::{Keep, Measure, Noise, Settings, compare};
 use serde_json::{Value, json};
 
 use crate::args::{KeepName, MeasureArgs, MeasureName, NoiseName, Split};
-use crate::config;
 use crate::error::{CliError, Result};
+use crate::model_source::ModelSource;
 use crate::output::Voice;
 use crate::{session, tables};
 
@@ -21,9 +21,9 @@ pub fn run(arguments: &MeasureArgs, voice: Voice) -> Result<()> {
     let mut methods = methods(arguments)?;
     let settings = settings(arguments);
     let device = session::device(&arguments.device, voice)?;
-    let directory = RunDirectory::open(&arguments.run)?;
-    let config = config::load_file(&directory.config())?;
-    let (model, card) = load_model(&directory.model(), &device)?;
+    let source = ModelSource::named(&arguments.run)?;
+    let config = source.config()?;
+    let (model, card) = source.load(&device)?;
     if arguments.methods.is_empty() && explainers::suited(&model) == PATCHES {
         methods.insert(0, explainers::named(PATCHES)?);
     }

@@ -15,6 +15,7 @@ pub mod prototypes;
 pub mod report;
 pub mod reproduce;
 pub mod train;
+pub mod zoo;
 
 use clap::CommandFactory;
 

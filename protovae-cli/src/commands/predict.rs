@@ -1,12 +1,9 @@
 //! `protovae predict`.
 
-use std::path::Path;
-
 use burn::tensor::activation::softmax;
 use burn::tensor::{Device, Tensor, TensorData};
 use protovae_core::model::BoxModel;
-use protovae_core::train::{ModelCard, load_model};
-use protovae_data::read_picture;
+use protovae_core::train::ModelCard;
 use protovae_explain::views::{
     ConceptEvidence, LatentTable, StrangenessDetector, has_concepts, place_in_words,
 };
@@ -14,25 +11,28 @@ use serde_json::{Value, json};
 
 use crate::args::PredictArgs;
 use crate::error::{CliError, Result};
+use crate::image_source::{ImageSource, images};
+use crate::model_source::ModelSource;
 use crate::output::{Voice, print_error};
-use crate::{session, tables};
+use crate::session;
 
 pub fn run(arguments: &PredictArgs, voice: Voice) -> Result<()> {
     let device = session::device(&arguments.device, voice)?;
-    let path = session::model_path(&arguments.run);
-    let (model, card) = load_model(&path, &device)?;
+    let source = ModelSource::named(&arguments.run)?;
+    let (model, card) = source.load(&device)?;
     let detector = match arguments.never_abstain {
         true => None,
-        false => tables::strangeness(&path)?,
+        false => source.detector(&card)?,
     };
+    let images = images(&arguments.images, &source, &card, voice)?;
     let mut failed = 0;
-    for path in &arguments.images {
-        match predict(path, &model, &card, detector.as_ref(), arguments, &device) {
+    for image in &images {
+        match predict(image, &model, &card, detector.as_ref(), arguments, &device) {
             Ok(found) => show(&found, voice)?,
             Err(error) => {
                 failed += 1;
                 print_error(&error);
-                voice.object(&json!({"image": path, "error": error.to_string()}))?;
+                voice.object(&json!({"image": image.name(), "error": error.to_string()}))?;
             }
         }
     }
@@ -40,13 +40,13 @@ pub fn run(arguments: &PredictArgs, voice: Voice) -> Result<()> {
         0 => Ok(()),
         failed => Err(CliError::Some {
             failed,
-            all: arguments.images.len(),
+            all: images.len(),
         }),
     }
 }
 
 fn predict(
-    path: &Path,
+    source: &ImageSource,
     model: &BoxModel,
     card: &ModelCard,
     detector: Option<&StrangenessDetector>,
@@ -55,10 +55,7 @@ fn predict(
 ) -> Result<Value> {
     let image = card.image;
     let shape = protovae_data::ImageShape::new(image.channels, image.height, image.width);
-    let mut pixels = read_picture(path, shape)?;
-    if arguments.invert {
-        pixels.iter_mut().for_each(|value| *value = -*value);
-    }
+    let pixels = source.pixels(shape, arguments.invert)?;
     let data = TensorData::new(pixels, [1, image.channels, image.height, image.width]);
     let image = Tensor::from_data(data, device);
     let prediction = model.predict(image.clone());
@@ -66,7 +63,7 @@ fn predict(
     let (class, probability) = largest(&probabilities);
     let name = |class: usize| card.class_names.get(class).cloned().unwrap_or_default();
     let mut found = json!({
-        "image": path,
+        "image": source.name(),
         "class": name(class),
         "class_index": class,
         "probability": probability,

@@ -1,19 +1,20 @@
 //! `protovae prototypes`.
 
-use protovae_core::train::{MetricsLine, PrototypeHealth, RunDirectory, load_model};
+use protovae_core::train::{MetricsLine, PrototypeHealth};
 use protovae_explain::pictures::{prototype_grid, save_png};
 use protovae_explain::views::{has_concepts, place_in_words};
 use serde_json::json;
 
 use crate::args::PrototypesArgs;
 use crate::error::{CliError, Result};
+use crate::model_source::ModelSource;
 use crate::output::Voice;
 use crate::{session, tables};
 
 pub fn run(arguments: &PrototypesArgs, voice: Voice) -> Result<()> {
     let device = session::device(&arguments.device, voice)?;
-    let model_path = session::model_path(&arguments.run);
-    let (model, card) = load_model(&model_path, &device)?;
+    let source = ModelSource::named(&arguments.run)?;
+    let (model, card) = source.load(&device)?;
     if has_concepts(&model) {
         return Err(CliError::Core(protovae_core::Error::Unsupported {
             model: model.kind().to_string(),
@@ -23,7 +24,7 @@ pub fn run(arguments: &PrototypesArgs, voice: Voice) -> Result<()> {
     let places = model.provenance();
     let picture = match &places {
         Some(_) => {
-            let data = session::training_data(&arguments.run, arguments.data_dir.as_deref(), &card)
+            let data = session::training_data(&source, arguments.data_dir.as_deref(), &card)
                 .map_err(without_images)?;
             let images = tables::prototype_images(&model, data.train.as_ref(), &device)?;
             match images {
@@ -37,9 +38,9 @@ pub fn run(arguments: &PrototypesArgs, voice: Voice) -> Result<()> {
     let path = arguments
         .out
         .clone()
-        .unwrap_or_else(|| model_path.with_file_name("prototypes.png"));
+        .unwrap_or_else(|| source.beside("prototypes.png"));
     save_png(&picture, &path)?;
-    let health = last_health(arguments);
+    let health = last_health(&source);
     voice.object(&json!({
         "picture": path,
         "classes": card.class_names,
@@ -115,10 +116,9 @@ fn without_images(error: CliError) -> CliError {
     }
 }
 
-/// The health at the end of the run, if the model lies in its run directory.
-fn last_health(arguments: &PrototypesArgs) -> Option<PrototypeHealth> {
-    let directory = RunDirectory::open(&arguments.run).ok()?;
-    let lines = directory.read_metrics().ok()?;
+/// The health at the end of the run, if its log is there.
+fn last_health(source: &ModelSource) -> Option<PrototypeHealth> {
+    let lines = source.metrics().ok()?;
     lines.into_iter().rev().find_map(|line| match line {
         MetricsLine::Epoch(record) => record.prototypes,
         _ => None,

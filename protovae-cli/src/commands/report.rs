@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use burn::tensor::Device;
-use protovae_core::train::{EpochRecord, MetricsLine, RunDirectory, load_model, write_atomically};
+use protovae_core::train::{EpochRecord, MetricsLine, write_atomically};
 use protovae_data::{Dataset, permutation};
 use protovae_explain::explainers;
 use protovae_explain::measures::{Comparison, Measure, Settings, compare};
@@ -12,8 +12,8 @@ use protovae_explain::views::StrangenessDetector;
 use serde_json::json;
 
 use crate::args::ReportArgs;
-use crate::config;
 use crate::error::Result;
+use crate::model_source::ModelSource;
 use crate::output::Voice;
 use crate::{session, tables};
 
@@ -30,9 +30,9 @@ pub fn run(arguments: &ReportArgs, voice: Voice) -> Result<()> {
     let asked = arguments.method.as_deref();
     asked.map(explainers::named).transpose()?;
     let device = session::device(&arguments.device, voice)?;
-    let directory = RunDirectory::open(&arguments.run)?;
-    let config = config::load_file(&directory.config())?;
-    let (model, card) = load_model(&directory.model(), &device)?;
+    let source = ModelSource::named(&arguments.run)?;
+    let config = source.config()?;
+    let (model, card) = source.load(&device)?;
     let method = session::method(asked, &model);
     let explainer = explainers::named(method)?;
     let data = session::data(&config, arguments.data_dir.as_deref())?;
@@ -47,7 +47,7 @@ pub fn run(arguments: &ReportArgs, voice: Voice) -> Result<()> {
     let train = tables::latent_table(&model, data.train.as_ref(), &device)?;
     voice.note(format!("looking at {} test images", data.test.len()));
     let test = tables::latent_table(&model, data.test.as_ref(), &device)?;
-    let detector = match tables::strangeness(&directory.model())? {
+    let detector = match source.detector(&card)? {
         Some(detector) => Some(detector),
         None if test.prototype_count() > 0 => {
             Some(StrangenessDetector::of(&test, tables::SHARE_REJECTED)?)
@@ -61,8 +61,8 @@ pub fn run(arguments: &ReportArgs, voice: Voice) -> Result<()> {
         )?),
     };
     let concepts = tables::concept_table(&model, data.test.as_ref(), &device)?;
-    let epochs: Vec<EpochRecord> = directory
-        .read_metrics()?
+    let epochs: Vec<EpochRecord> = source
+        .metrics()?
         .into_iter()
         .filter_map(|line| match line {
             MetricsLine::Epoch(record) => Some(*record),
@@ -103,7 +103,7 @@ pub fn run(arguments: &ReportArgs, voice: Voice) -> Result<()> {
     let path = arguments
         .out
         .clone()
-        .unwrap_or_else(|| directory.path().join("report.html"));
+        .unwrap_or_else(|| source.beside("report.html"));
     write_atomically(&path, page.as_bytes())?;
     voice.object(&json!({
         "report": path,

@@ -25,3 +25,4 @@ mod support;
 mod third_party_encoder;
 mod train;
 mod weights;
+mod zoo;

@@ -14,6 +14,7 @@ mod learner;
 mod loss_scale;
 mod metrics;
 mod model_file;
+mod narrow;
 mod parts;
 mod rates;
 mod run_directory;
@@ -27,6 +28,8 @@ pub use files::write_atomically;
 pub use health::{COLLAPSED_BELOW, PrototypeHealth};
 pub use learner::Learner;
 pub use metrics::{EpochRecord, Figures, MetricsLine, Timing};
-pub use model_file::{ModelCard, WeightsOrigin, load_model, read_card, save_model};
+pub use model_file::{
+    ModelCard, WeightsOrigin, load_model, parse_model, read_card, save_model, save_model_as,
+};
 pub use run_directory::RunDirectory;
 pub use trainer::{Event, Observer, Silent, Trained, Trainer};

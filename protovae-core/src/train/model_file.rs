@@ -5,14 +5,16 @@ use std::io::Read;
 use std::path::Path;
 
 use burn::module::Module;
-use burn::store::{ModuleSnapshot, SafetensorsStore};
+use burn::store::{FloatCastAdapter, ModuleSnapshot, SafetensorsStore};
 use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 
 use super::files::write_atomically;
+use super::narrow::{Narrow, computed};
 use crate::error::{Error, Result};
 use crate::image_shape::ImageShape;
 use crate::model::{BoxModel, ModelConfig, ModelSpec};
+use crate::precision::Precision;
 use crate::random::Initializer;
 
 /// The key of the card in the header's metadata.
@@ -52,6 +54,12 @@ pub struct ModelCard {
     /// The file that its weights came from before it was trained, if it did not start from drawn ones alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub initial_weights: Option<WeightsOrigin>,
+    /// In what the file stores its weights, if in fewer than 32 bits. Saving sets it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stored_as: Option<Precision>,
+    /// What tells images unlike the training set's, as `protovae-explain` writes it, if the file has it in itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub strangeness: Option<serde_json::Value>,
 }
 
 /// A file of weights from which a model started.
@@ -83,6 +91,8 @@ impl ModelCard {
             seed: 0,
             epochs: 0,
             initial_weights: None,
+            stored_as: None,
+            strangeness: None,
         }
     }
 
@@ -92,19 +102,50 @@ impl ModelCard {
     }
 }
 
-/// Writes model and card; the same model and card give the same bytes.
+/// Writes model and card with weights of 32 bits; the same model and card give the same bytes.
 ///
 /// # Errors
 /// [`Error::Io`], or [`Error::Damaged`] if a tensor cannot be written.
 pub fn save_model(path: &Path, model: &BoxModel, card: &ModelCard) -> Result<()> {
-    let card = serde_json::to_string(card).map_err(|error| Error::damaged(path, error))?;
+    save_model_as(path, model, card, Precision::F32)
+}
+
+/// As [`save_model`], with floating-point tensors rounded to the nearest number of that precision: `f16` halves the file.
+///
+/// A tensor of whole numbers up to 2²⁴ that would be rounded stays as it is: such are places in a data set, not weights.
+/// What was rounded is loaded in 32 bits again, by [`load_model`] as from any file.
+///
+/// ```no_run
+/// use burn::tensor::Device;
+/// use protovae_core::Precision;
+/// use protovae_core::train::{load_model, save_model_as};
+///
+/// let (model, card) = load_model("runs/mnist/model.safetensors".as_ref(), &Device::flex())?;
+/// save_model_as("small.safetensors".as_ref(), &model, &card, Precision::F16)?;
+/// # Ok::<(), protovae_core::Error>(())
+/// ```
+///
+/// # Errors
+/// As [`save_model`]; [`Error::Config`] naming a tensor with a value beyond the range, which nothing is written for.
+pub fn save_model_as(
+    path: &Path,
+    model: &BoxModel,
+    card: &ModelCard,
+    precision: Precision,
+) -> Result<()> {
+    let card = ModelCard {
+        stored_as: precision.is_lower().then_some(precision),
+        ..card.clone()
+    };
+    let card = serde_json::to_string(&card).map_err(|error| Error::damaged(path, error))?;
+    // `valid` first, which brings running statistics up to date.
+    let model = model.valid();
     // One metadata key only: safetensors writes several in the order of a randomly seeded hash map.
     let mut store = SafetensorsStore::from_bytes(None)
         .clear_metadata()
-        .metadata(CARD_KEY, card);
-    // `valid` first, which brings running statistics up to date.
+        .metadata(CARD_KEY, card)
+        .with_to_adapter(Narrow::of(&model, precision)?);
     model
-        .valid()
         .save_into(&mut store)
         .map_err(|error| Error::damaged(path, error))?;
     let bytes = store
@@ -121,9 +162,20 @@ pub fn read_card(path: &Path) -> Result<ModelCard> {
     let mut file = File::open(path).map_err(Error::io("read", path))?;
     let whole = file.metadata().map_err(Error::io("read", path))?.len();
     let mut length = [0u8; 8];
-    file.read_exact(&mut length)
-        .map_err(|_| Error::damaged(path, "is too short to be a safetensors file"))?;
-    let length = u64::from_le_bytes(length);
+    file.read_exact(&mut length).map_err(|_| too_short(path))?;
+    let mut header = vec![0u8; header_length(length, whole, path)?];
+    file.read_exact(&mut header)
+        .map_err(Error::io("read", path))?;
+    card_of(&header, path)
+}
+
+fn too_short(path: &Path) -> Error {
+    Error::damaged(path, "is too short to be a safetensors file")
+}
+
+/// The length of the header of a file of `whole` bytes, by its first eight.
+fn header_length(first: [u8; 8], whole: u64, path: &Path) -> Result<usize> {
+    let length = u64::from_le_bytes(first);
     if length > LONGEST_HEADER || length.saturating_add(8) > whole {
         return Err(Error::damaged(
             path,
@@ -132,11 +184,13 @@ pub fn read_card(path: &Path) -> Result<ModelCard> {
             ),
         ));
     }
-    let mut header = vec![0u8; length as usize];
-    file.read_exact(&mut header)
-        .map_err(Error::io("read", path))?;
+    Ok(length as usize)
+}
+
+/// The card in a header, the part of a file after the first eight bytes.
+fn card_of(header: &[u8], path: &Path) -> Result<ModelCard> {
     let header: serde_json::Value =
-        serde_json::from_slice(&header).map_err(|error| Error::damaged(path, error))?;
+        serde_json::from_slice(header).map_err(|error| Error::damaged(path, error))?;
     let card = header
         .get("__metadata__")
         .and_then(|metadata| metadata.get(CARD_KEY))
@@ -166,7 +220,30 @@ pub fn read_card(path: &Path) -> Result<ModelCard> {
 /// # Errors
 /// [`Error::Io`]; [`Error::Damaged`] if the file is not a model, names a plugin that is not linked in, or lacks tensors.
 pub fn load_model(path: &Path, device: &Device) -> Result<(BoxModel, ModelCard)> {
+    // The card first: what is no model is told by the start of the file.
     let card = read_card(path)?;
+    let bytes = fs::read(path).map_err(Error::io("read", path))?;
+    build(bytes, card, path, device)
+}
+
+/// As [`load_model`] from a file's bytes; `name` is what errors call them.
+///
+/// # Errors
+/// As [`load_model`], but for [`Error::Io`].
+pub fn parse_model(bytes: &[u8], name: &Path, device: &Device) -> Result<(BoxModel, ModelCard)> {
+    let (first, rest) = bytes.split_first_chunk().ok_or_else(|| too_short(name))?;
+    let length = header_length(*first, bytes.len() as u64, name)?;
+    let card = card_of(&rest[..length], name)?;
+    build(bytes.to_vec(), card, name, device)
+}
+
+/// The model of a card with the weights of a file.
+fn build(
+    bytes: Vec<u8>,
+    card: ModelCard,
+    path: &Path,
+    device: &Device,
+) -> Result<(BoxModel, ModelCard)> {
     let config: Box<dyn ModelConfig> = serde_json::from_value(card.model.clone())
         .map_err(|error| Error::damaged(path, format!("its model cannot be built: {error}")))?;
     let spec = ModelSpec {
@@ -175,8 +252,8 @@ pub fn load_model(path: &Path, device: &Device) -> Result<(BoxModel, ModelCard)>
     };
     let mut init = Initializer::new(card.seed, device);
     let mut model = config.build(&spec, &mut init)?;
-    let bytes = fs::read(path).map_err(Error::io("read", path))?;
-    let mut store = SafetensorsStore::from_bytes(Some(bytes));
+    let mut store = SafetensorsStore::from_bytes(Some(bytes))
+        .with_from_adapter(FloatCastAdapter::to(computed()));
     let applied = model
         .load_from(&mut store)
         .map_err(|error| Error::damaged(path, error))?;

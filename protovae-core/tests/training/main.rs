@@ -15,6 +15,7 @@ mod learning;
 mod model_file;
 mod parts;
 mod phases;
+mod precision;
 mod rates;
 mod resume;
 mod run_directory;

@@ -8,9 +8,7 @@ use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
 use protovae_core::model::{BoxModel, trainable_values};
-use protovae_core::train::{
-    EpochRecord, MetricsLine, ModelCard, RunDirectory, load_model, write_atomically,
-};
+use protovae_core::train::{EpochRecord, MetricsLine, ModelCard, write_atomically};
 use protovae_data::{DataSplits, permutation};
 use protovae_explain::explainers;
 use protovae_explain::measures::{Comparison, Form, Quantity, Settings, compare};
@@ -18,8 +16,9 @@ use protovae_explain::side_by_side::{Figure, RunFigures, SideBySide};
 use serde_json::Value;
 
 use crate::args::{CompareArgs, TableFormat};
-use crate::config::{self, RunConfig};
+use crate::config::RunConfig;
 use crate::error::{CliError, Result};
+use crate::model_source::ModelSource;
 use crate::output::Voice;
 use crate::{paper, session, tables};
 
@@ -43,15 +42,17 @@ pub fn run(arguments: &CompareArgs, voice: Voice) -> Result<()> {
     let mut runs = Vec::new();
     let mut found = Vec::new();
     for path in &arguments.runs {
-        let directory = RunDirectory::open(path)?;
-        let config = config::load_file(&directory.config())?;
-        if !directory.model().is_file() {
+        let source = ModelSource::named(path)?;
+        let config = source.config()?;
+        if let ModelSource::Directory(_) = source
+            && !source.path().is_file()
+        {
             return Err(CliError::Usage(format!(
                 "{} has no model yet; finish it with `protovae train --resume {0}`",
                 path.display()
             )));
         }
-        let (model, card) = load_model(&directory.model(), &device)?;
+        let (model, card) = source.load(&device)?;
         let data = loaded.of(&config, arguments.data_dir.as_deref())?;
         if card.knows_other_data(&data.digest) {
             voice.note(format!(
@@ -67,7 +68,7 @@ pub fn run(arguments: &CompareArgs, voice: Voice) -> Result<()> {
             data,
         };
         found.push(figures_of(
-            &run, &config, &directory, arguments, &device, voice,
+            &run, &config, &source, arguments, &device, voice,
         )?);
         runs.push(run);
     }
@@ -181,13 +182,13 @@ fn notes(arguments: &CompareArgs) -> Vec<String> {
 fn figures_of(
     run: &Run,
     config: &RunConfig,
-    directory: &RunDirectory,
+    source: &ModelSource,
     arguments: &CompareArgs,
     device: &Device,
     voice: Voice,
 ) -> Result<RunFigures> {
-    let epochs: Vec<EpochRecord> = directory
-        .read_metrics()?
+    let epochs: Vec<EpochRecord> = source
+        .metrics()?
         .into_iter()
         .filter_map(|line| match line {
             MetricsLine::Epoch(record) => Some(*record),
@@ -196,7 +197,7 @@ fn figures_of(
         .collect();
     let last = epochs.last().ok_or_else(|| {
         CliError::Core(protovae_core::Error::Damaged {
-            path: directory.metrics(),
+            path: run.path.join("metrics.jsonl"),
             reason: "has no line of a completed epoch".to_string(),
         })
     })?;
