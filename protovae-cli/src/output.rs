@@ -54,6 +54,16 @@ impl Voice {
     }
 }
 
+/// A word as a shell takes it.
+pub fn shell_word(word: &str) -> String {
+    let plain = |letter: char| letter.is_ascii_alphanumeric() || "-_./:=,+@%".contains(letter);
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_string()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
+}
+
 /// Prints an error on standard error.
 pub fn print_error(error: &dyn std::fmt::Display) {
     let _ = writeln!(std::io::stderr().lock(), "error: {error}");

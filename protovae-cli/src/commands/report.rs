@@ -14,7 +14,7 @@ use serde_json::json;
 use crate::args::ReportArgs;
 use crate::error::Result;
 use crate::model_source::ModelSource;
-use crate::output::Voice;
+use crate::output::{Voice, shell_word};
 use crate::{session, tables};
 
 /// Explainers that a report compares; the random map is added to them.
@@ -146,22 +146,13 @@ fn measured(
     Ok(found)
 }
 
-/// A word as a shell takes it: a recipe stands between quotes.
-fn quoted(word: &str) -> String {
-    let plain = |letter: char| letter.is_ascii_alphanumeric() || "-_:.".contains(letter);
-    if !word.is_empty() && word.chars().all(plain) {
-        word.to_string()
-    } else {
-        format!("'{}'", word.replace('\'', r"'\''"))
-    }
-}
-
 fn provenance(arguments: &ReportArgs, method: &str) -> Vec<(String, String)> {
     let name = arguments
         .run
         .file_name()
         .map_or_else(String::new, |name| name.to_string_lossy().into_owned());
-    let method = quoted(method);
+    // A recipe stands between quotes.
+    let method = shell_word(method);
     let mut command = format!("protovae report {name} --method {method}");
     command.push_str(&format!(
         " --images {} --predictions {}",

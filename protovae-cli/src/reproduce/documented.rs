@@ -105,3 +105,46 @@ fn stored_results_follow_from_their_runs() {
         }
     }
 }
+
+#[test]
+fn links_and_pictures_of_the_book_are_there() {
+    let Some(book) = book() else { return };
+    let pages = book.join("src");
+    let mut missing = Vec::new();
+    for path in files(&pages, "md") {
+        let page = fs::read_to_string(&path).unwrap();
+        for after in page.split("](").skip(1) {
+            let target = after.split([')', ' ']).next().unwrap_or_default();
+            let (file, anchor) = target.split_once('#').unwrap_or((target, ""));
+            if target.contains("://") || target.contains('<') {
+                continue;
+            }
+            let place = match file {
+                "" => path.clone(),
+                file => pages.join(file),
+            };
+            let heading = |page: String| {
+                page.lines()
+                    .filter(|line| line.starts_with('#'))
+                    .any(|line| slug(line.trim_start_matches('#').trim()) == anchor)
+            };
+            let there = place.exists()
+                && (anchor.is_empty() || fs::read_to_string(&place).is_ok_and(heading));
+            if !there {
+                missing.push(format!("{}: {target}", path.display()));
+            }
+        }
+    }
+    assert!(missing.is_empty(), "{missing:#?}");
+}
+
+/// The name that mdBook gives a heading.
+fn slug(heading: &str) -> String {
+    let letters = heading.chars().filter_map(|letter| match letter {
+        ' ' => Some('-'),
+        '-' | '_' => Some(letter),
+        letter if letter.is_alphanumeric() => Some(letter.to_ascii_lowercase()),
+        _ => None,
+    });
+    letters.collect()
+}

@@ -221,7 +221,7 @@ fn diversity(results: &Results, bench: &Bench) -> Result<Vec<Measured>> {
                 .map(|(row, runs)| {
                     let values: Vec<Vec<Option<f64>>> = runs
                         .iter()
-                        .map(|run| run.iter().map(|health| figure(health)).collect())
+                        .map(|run| run.iter().map(figure).collect())
                         .collect();
                     MeasuredRow::over_runs(row, longest, &values)
                 })

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use protovae_explain::side_by_side::Spread;
+use protovae_explain::side_by_side::{Spread, csv_line};
 use serde::{Deserialize, Serialize};
 
 use super::items::Reported;
@@ -266,11 +266,7 @@ impl Results {
                     run.run.clone(),
                     run.model.clone(),
                 ];
-                let quoted = words.map(|word| match word.contains([',', '"', '\n']) {
-                    true => format!("\"{}\"", word.replace('"', "\"\"")),
-                    false => word,
-                });
-                text += &(quoted.join(",") + "\r\n");
+                text += &csv_line(&words);
             }
         }
         text

@@ -2,15 +2,7 @@
 
 use std::path::Path;
 
-/// A word as a shell takes it.
-pub fn quoted(word: &str) -> String {
-    let plain = |letter: char| letter.is_ascii_alphanumeric() || "-_./:=,+@%".contains(letter);
-    if !word.is_empty() && word.chars().all(plain) {
-        word.to_string()
-    } else {
-        format!("'{}'", word.replace('\'', r"'\''"))
-    }
-}
+use crate::output::shell_word;
 
 /// A script for `sbatch`: an array with a task for each of `tasks` runs. Each writes into a folder of its own, and one that was
 /// killed and is started anew goes on where it was.
@@ -30,7 +22,7 @@ pub fn script(
     for option in options {
         text += &format!("#SBATCH {option}\n");
     }
-    let words: Vec<String> = command.iter().map(|word| quoted(word)).collect();
+    let words: Vec<String> = command.iter().map(|word| shell_word(word)).collect();
     // The shell gives way to the program, so that Slurm's signals reach it.
     text += &format!("exec {} --task \"$SLURM_ARRAY_TASK_ID\"\n", words.join(" "));
     text

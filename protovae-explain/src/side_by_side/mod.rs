@@ -26,6 +26,7 @@ mod render;
 
 pub use figure::Figure;
 pub use page::PrototypeRow;
+pub use render::csv_line;
 
 use std::collections::BTreeMap;
 

@@ -146,22 +146,23 @@ impl SideBySide {
         [head]
             .into_iter()
             .chain(rows)
-            .map(|row| {
-                row.iter()
-                    .map(|cell| quoted(cell))
-                    .collect::<Vec<_>>()
-                    .join(",")
-                    + "\r\n"
-            })
+            .map(|row| csv_line(&row))
             .collect()
     }
 }
 
-/// A cell of CSV.
-fn quoted(cell: &str) -> String {
-    if cell.contains(['"', ',', '\n', '\r']) {
-        format!("\"{}\"", cell.replace('"', "\"\""))
-    } else {
-        cell.to_string()
-    }
+/// A line of CSV (RFC 4180), with its end.
+///
+/// ```
+/// use protovae_explain::side_by_side::csv_line;
+/// let cells = ["a", "b, \"c\""].map(String::from);
+/// assert_eq!(csv_line(&cells), "a,\"b, \"\"c\"\"\"\r\n");
+/// ```
+pub fn csv_line(cells: &[String]) -> String {
+    let cell = |cell: &String| match cell.contains(['"', ',', '\n', '\r']) {
+        true => format!("\"{}\"", cell.replace('"', "\"\"")),
+        false => cell.clone(),
+    };
+    let cells: Vec<String> = cells.iter().map(cell).collect();
+    cells.join(",") + "\r\n"
 }

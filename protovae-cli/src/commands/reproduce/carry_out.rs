@@ -7,6 +7,7 @@ use protovae_core::train::write_atomically;
 
 use super::{Work, stored};
 use crate::error::{CliError, Result};
+use crate::output::shell_word;
 use crate::reproduce::items::Item;
 use crate::reproduce::plan::{Plan, Task, duration};
 use crate::reproduce::slurm;
@@ -44,7 +45,7 @@ impl Work<'_> {
             for number in 0..tasks.len() {
                 let mut words = self.own_command(item)?;
                 words.extend(["--task".to_string(), number.to_string()]);
-                let words: Vec<String> = words.iter().map(|word| slurm::quoted(word)).collect();
+                let words: Vec<String> = words.iter().map(|word| shell_word(word)).collect();
                 self.voice.line(words.join(" "))?;
             }
             return Ok(());
@@ -121,7 +122,7 @@ impl Work<'_> {
         }
         words.extend(["--epochs".to_string(), task.wanted.epochs.to_string()]);
         words.extend(["--seed".to_string(), task.seed.to_string()]);
-        let words: Vec<String> = words.iter().map(|word| slurm::quoted(word)).collect();
+        let words: Vec<String> = words.iter().map(|word| shell_word(word)).collect();
         words.join(" ")
     }
 
