@@ -213,8 +213,20 @@ pub struct CueSubject {
 }
 
 impl CueMeasure {
-    /// Measures on batches of images `[n, C, H, W]` without the cue and their true classes. With an explainer, its relevance
-    /// maps as well.
+    /// Checks the threshold.
+    ///
+    /// # Errors
+    /// [`Error::Config`] unless it lies between 0 and 1.
+    pub fn check(&self) -> Result<()> {
+        if (0.0..=1.0).contains(&self.threshold) {
+            return Ok(());
+        }
+        let reason = format!("must lie between 0 and 1, not {}", self.threshold);
+        Err(Error::config("cue threshold", reason))
+    }
+
+    /// Measures on batches of images `[n, C, H, W]` without the cue and their true classes. With explainers, relevance
+    /// maps as well, of the first of them that supports the model.
     ///
     /// # Errors
     /// The first error of `batches`; [`Error::Config`] if cue, images, pictures or labels do not fit the model, or there are no images;
@@ -224,21 +236,18 @@ impl CueMeasure {
         model: &BoxModel,
         cue: &Cue,
         subject: &CueSubject,
-        explainer: Option<&dyn Explainer>,
+        explainers: &[Box<dyn Explainer>],
         batches: impl IntoIterator<Item = std::result::Result<(Tensor<4>, Vec<usize>), E>>,
     ) -> std::result::Result<CueFigures, E> {
         let model = model.valid();
         let shape = model.image_shape();
         cue.check(shape, model.classes())?;
-        if !(0.0..=1.0).contains(&self.threshold) {
-            let reason = format!("must lie between 0 and 1, not {}", self.threshold);
-            return Err(Error::config("cue.threshold", reason).into());
-        }
+        self.check()?;
         let mut notes = Vec::new();
         let shown = ShownCue::of(&model, cue, subject, self.threshold)?;
         if shown.is_none() {
             notes.push(format!(
-                "{} models have no pictures of their prototypes: what they show is not measured",
+                "{} models have no prototypes that can be shown",
                 model.kind()
             ));
         }
@@ -250,7 +259,7 @@ impl CueMeasure {
         let mut part = left.as_ref().map(|_| Pass::default());
         let mut reconstructions = [Vec::new(), Vec::new()];
         let mut first: Vec<Tensor<4>> = Vec::new();
-        let mut wanted = explainer.map_or(0, |_| self.maps);
+        let mut wanted = if explainers.is_empty() { 0 } else { self.maps };
         for batch in batches {
             let (images, labels) = batch?;
             let images = images.without_autodiff();
@@ -292,18 +301,9 @@ impl CueMeasure {
         if whole.is_empty() {
             return Err(Error::config("images", "at least one image must be given").into());
         }
-        let relevance = match explainer.filter(|_| !first.is_empty()) {
-            Some(explainer) => {
-                let images = Tensor::cat(first, 0);
-                match relevance(&model, cue, explainer, images) {
-                    Err(error @ Error::Unsupported { .. }) => {
-                        notes.push(format!("no relevance by {}: {error}", explainer.name()));
-                        None
-                    }
-                    found => Some(found?),
-                }
-            }
-            None => None,
+        let relevance = match first.is_empty() {
+            true => None,
+            false => relevance(&model, cue, explainers, &Tensor::cat(first, 0), &mut notes)?,
         };
         let [without_cue, with_cue] = reconstructions.map(|scores| Summary::of(&scores));
         let without_shown = left
@@ -355,11 +355,32 @@ fn without(
     }
 }
 
+/// By the first explainer that supports the model; none, and notes, if none does.
 fn relevance(
     model: &BoxModel,
     cue: &Cue,
+    explainers: &[Box<dyn Explainer>],
+    images: &Tensor<4>,
+    notes: &mut Vec<String>,
+) -> Result<Option<RelevanceOnCue>> {
+    let mut refused = Vec::new();
+    for explainer in explainers {
+        match relevance_by(explainer.as_ref(), model, cue, images) {
+            Err(error @ Error::Unsupported { .. }) => {
+                refused.push(format!("no relevance by {}: {error}", explainer.name()));
+            }
+            found => return found.map(Some),
+        }
+    }
+    notes.extend(refused);
+    Ok(None)
+}
+
+fn relevance_by(
     explainer: &dyn Explainer,
-    images: Tensor<4>,
+    model: &BoxModel,
+    cue: &Cue,
+    images: &Tensor<4>,
 ) -> Result<RelevanceOnCue> {
     let shape = model.image_shape();
     let share = |images: Tensor<4>| -> Result<Summary> {
@@ -379,7 +400,7 @@ fn relevance(
         explainer: explainer.name().to_string(),
         area: cue.area(shape),
         without_cue: share(images.clone())?,
-        with_cue: share(cue.planted(images))?,
+        with_cue: share(cue.planted(images.clone()))?,
     })
 }
 

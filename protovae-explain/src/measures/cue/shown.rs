@@ -287,7 +287,7 @@ impl ShownCue {
 /// # let spec = ModelSpec { image: ImageShape::new(1, 8, 8), classes: 2 };
 /// # let model = config.build(&spec, &mut Initializer::new(1, &Device::flex()))?;
 /// use protovae_explain::measures::unused_rows;
-/// assert_eq!(unused_rows(&model), []);
+/// assert!(unused_rows(&model).is_empty());
 /// assert_eq!(unused_rows(&model.without_prototypes(&[1, 4])?), [1, 4]);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
