@@ -3,8 +3,9 @@
 use burn::module::{Module, Param};
 use burn::tensor::Tensor;
 use protovae_core::loss::{Distance, distances, similarity};
+use protovae_core::model::replaced;
 use protovae_core::plugin::{
-    BoxHead, HeadConfig, HeadOutput, HeadSpec, PrototypeBank, PrototypeHead,
+    BoxHead, HeadConfig, HeadOutput, HeadSpec, PrototypeBank, PrototypeHead, without_columns,
 };
 use protovae_core::random::Initializer;
 use protovae_core::{Error, Result};
@@ -54,6 +55,14 @@ impl PrototypeHead for PrototypeClassifier {
 
     fn class_weights(&self) -> Option<Tensor<2>> {
         Some(self.class_weights.val())
+    }
+
+    fn without_prototypes(&self, rows: &[usize]) -> Option<BoxHead> {
+        let weights = without_columns(self.class_weights.val(), rows);
+        Some(BoxHead::new(Self {
+            class_weights: replaced(&self.class_weights, weights),
+            ..self.clone()
+        }))
     }
 }
 

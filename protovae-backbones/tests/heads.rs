@@ -95,6 +95,30 @@ fn the_prototype_head_classifies_by_similarity() {
 }
 
 #[test]
+fn removed_prototypes_add_nothing() {
+    let head = head(r#"{"type":"prototype"}"#, &HEAD).unwrap().valid();
+    let left = head.without_prototypes(&[0, 21]).unwrap();
+    let latents = noise([4, 64], 5, &Device::flex());
+    let [before, after] = [head, left].map(|head| head.classify(latents.clone()));
+    let similarities = flat(&before.similarities.unwrap());
+    assert_eq!(similarities, flat(&after.similarities.unwrap()));
+    let (before, after) = (flat(&before.logits), flat(&after.logits));
+    for sample in 0..4 {
+        let [first, other] = [0, 21].map(|row| similarities[sample * 60 + row]);
+        // Prototype 0 spoke for class 0 and against the others, prototype 21 for class 1.
+        let taken = [
+            first - 0.5 * other,
+            other - 0.5 * first,
+            -0.5 * (first + other),
+        ];
+        for (class, taken) in taken.into_iter().enumerate() {
+            let at = sample * 3 + class;
+            assert!((before[at] - taken - after[at]).abs() < 1e-3, "{at}");
+        }
+    }
+}
+
+#[test]
 fn the_linear_head_has_no_prototypes() {
     let head = head(r#"{"type":"linear"}"#, &HEAD).unwrap();
     assert!(head.prototypes().is_none() && head.class_weights().is_none());

@@ -10,6 +10,7 @@ use protovae_backbones::weights::Layout;
 use protovae_core::Precision;
 
 mod compute;
+mod cue;
 mod pictures;
 mod reproduce;
 mod zoo;
@@ -17,6 +18,7 @@ mod zoo;
 pub use compute::{BenchArgs, DeviceArgs, DevicesArgs, TrainArgs};
 
 pub use compare::{CompareArgs, TableFormat};
+pub use cue::{CueArgs, RemovalArgs};
 pub use reproduce::ReproduceArgs;
 pub use zoo::{PackArgs, ZooAction, ZooArgs};
 
@@ -56,7 +58,7 @@ pub enum Command {
     Eval(EvalArgs),
     /// Classify pictures (PNG, JPEG, WebP, BMP) and name the prototypes that speak for the class.
     Predict(PredictArgs),
-    /// Show a model's prototypes: a picture, and how each one is used.
+    /// Show a model's prototypes: a picture, and how each one is used; or take some of them out.
     Prototypes(PrototypesArgs),
     /// Explain predictions: which prototypes speak for them, and which pixels for each prototype.
     Explain(ExplainArgs),
@@ -297,6 +299,9 @@ pub struct PrototypesArgs {
     /// The picture to write; default prototypes.png beside the model.
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
+    /// Prototypes that are to count no more.
+    #[command(flatten)]
+    pub removal: RemovalArgs,
     /// Folder with the data sets, if it has moved since the training. Only prototypes that come from training images need it.
     #[arg(long, value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
@@ -318,6 +323,9 @@ pub enum MeasureName {
     Diversity,
     /// Accuracy under FGSM and PGD.
     Attacks,
+    /// What a planted cue does, for runs whose configuration plants one: predictions, prototypes, and both without those that
+    /// show it. Never by default.
+    Cue,
 }
 
 /// Which half of the image masking keeps.
@@ -346,10 +354,10 @@ pub struct MeasureArgs {
     /// An explainer to measure; may be repeated. Default all; the random map is always among them.
     #[arg(long = "method", value_name = "NAME", help = method_help(MEASURED))]
     pub methods: Vec<String>,
-    /// How many images, drawn from the split by the seed.
-    #[arg(long, value_name = "N", default_value_t = 500)]
-    pub images: usize,
-    /// A measure; may be repeated. Default all.
+    /// How many images, drawn from the split by the seed. Default 500; for the measure cue all.
+    #[arg(long, value_name = "N")]
+    pub images: Option<usize>,
+    /// A measure; may be repeated. Default all but cue.
     #[arg(long = "measure", value_name = "NAME", value_enum)]
     pub measures: Vec<MeasureName>,
     /// The part of the data set.
@@ -370,6 +378,9 @@ pub struct MeasureArgs {
     /// Print the tables as Markdown.
     #[arg(long, conflicts_with = "json")]
     pub markdown: bool,
+    /// What is asked of a planted cue.
+    #[command(flatten)]
+    pub cue: CueArgs,
     /// Folder with the data sets, if it has moved since the training.
     #[arg(long, value_name = "DIR")]
     pub data_dir: Option<PathBuf>,

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use protovae_core::loss::CONVENTION_KEYS;
 use protovae_core::model::ModelConfig;
 use protovae_core::train::TrainingConfig;
-use protovae_data::{AugmentationConfig, DataConfig};
+use protovae_data::{AugmentationConfig, CueConfig, DataConfig};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -28,6 +28,9 @@ pub struct RunConfig {
     pub data_dir: Option<PathBuf>,
     /// The data set.
     pub data: Box<dyn DataConfig>,
+    /// A spurious cue that is planted in training images, before they are changed at random; default none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cue: Option<CueConfig>,
     /// How training images are changed at random; default not at all.
     #[serde(default)]
     pub augmentation: AugmentationConfig,
@@ -157,7 +160,7 @@ struct OnlyData {
     data: Box<dyn DataConfig>,
 }
 
-/// Another data set for a configuration, by assignments such as `data.type=mnist-5k`.
+/// Another data set for a configuration, by assignments such as `data.type=mnist-5k`. A cue is planted in the run's own alone.
 ///
 /// # Errors
 /// [`CliError::Config`] naming the key and the nearest right name; [`CliError::Usage`] for keys that are not the data's.
@@ -178,6 +181,7 @@ pub fn with_data(mut config: RunConfig, assignments: &[String]) -> Result<RunCon
     }
     let only: OnlyData = parse(merged, &origins.join(" + "))?;
     config.data = only.data;
+    config.cue = None;
     Ok(config)
 }
 

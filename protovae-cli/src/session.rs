@@ -112,8 +112,18 @@ fn align_environment(_backend: Backend, _threads: Option<usize>) -> Result<()> {
     Ok(())
 }
 
-/// Loads the data set of a configuration; `data_dir` overrides the folder the configuration remembers.
+/// Loads the data set of a configuration, its training images with the cue that the configuration plants, if any; `data_dir`
+/// overrides the folder the configuration remembers.
 pub fn data(config: &RunConfig, data_dir: Option<&Path>) -> Result<DataSplits> {
+    let clean = clean_data(config, data_dir)?;
+    match &config.cue {
+        Some(cue) => Ok(clean.planted(cue, config.seed)?),
+        None => Ok(clean),
+    }
+}
+
+/// As [`data`], but without the cue.
+pub fn clean_data(config: &RunConfig, data_dir: Option<&Path>) -> Result<DataSplits> {
     let search = DataSearch {
         data_dir: data_dir
             .map(Path::to_path_buf)
@@ -145,6 +155,25 @@ pub fn training_data(
         )));
     }
     Ok(data)
+}
+
+/// What must be known of a model before its figures are quoted, besides what the data say of themselves; a sentence each.
+pub fn card_notes(card: &ModelCard, per_class: Option<usize>) -> Vec<String> {
+    if card.removed_prototypes.is_empty() {
+        return Vec::new();
+    }
+    let rows = card.removed_prototypes.iter();
+    let named = rows.map(|row| prototype_name(*row, per_class.unwrap_or(1)));
+    vec![format!(
+        "prototypes were taken out of this model's classification after training: {}",
+        named.collect::<Vec<_>>().join(", ")
+    )]
+}
+
+/// A prototype as `--prototypes` and `--remove` take it: the number of its class and its own.
+pub fn prototype_name(row: usize, per_class: usize) -> String {
+    let per_class = per_class.max(1);
+    format!("{}:{}", row / per_class, row % per_class)
 }
 
 /// What a model for this data has to fit.

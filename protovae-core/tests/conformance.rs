@@ -247,6 +247,7 @@ fn every_broken_head_is_found() {
             Fault::WrongClassWeights,
             "how logits change with similarities",
         ),
+        (Fault::RemovesAnother, "without_prototypes: class weights"),
     ] {
         assert_breaks(
             conformance::head(&ToyHeadConfig { fault }, &HEAD),

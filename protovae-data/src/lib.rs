@@ -14,6 +14,7 @@ mod config;
 mod contact_sheet;
 #[cfg(feature = "core")]
 mod core_source;
+mod cue;
 mod dataset;
 mod digest;
 mod error;
@@ -39,6 +40,7 @@ pub use augment::{Adjustment, AugmentationConfig, AugmentationDraw, ColorJitterC
 pub use catalogue::{PublishedFile, PublishedSet, catalogue, published};
 pub use config::{DataConfig, known_types};
 pub use contact_sheet::{MAX_SHEET_SIDE, contact_sheet, save_png};
+pub use cue::{Corner, CueConfig, CuePatch, PlantedDataset};
 pub use dataset::{Dataset, ImageShape, InMemoryDataset};
 pub use error::DataError;
 #[cfg(feature = "fetch")]

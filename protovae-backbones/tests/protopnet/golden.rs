@@ -190,6 +190,31 @@ fn the_last_layer_reaches_the_objective_of_the_other_program() {
 }
 
 #[test]
+fn removed_prototypes_are_as_pruned_ones() {
+    let golden = golden();
+    let pruning = json!({"neighbours": golden["neighbours"], "threshold": golden["threshold"]});
+    let host = host(&golden);
+    let network = network(&golden, &[("pruning", pruning)]);
+    let model = pushed(&network, &batches(&host, 4)).valid();
+    let kept = numbers(&golden["pruned"]["kept"]);
+    let row = kept.iter().position(|kept| *kept != 0.0).unwrap();
+    let left = model.without_prototypes(&[row]).unwrap();
+    let [before, after] = [&model, &left].map(|model| flat(&model.class_weights().unwrap()));
+    for (index, (before, after)) in before.iter().zip(&after).enumerate() {
+        let gone = index % kept.len() == row;
+        assert_eq!(*after, if gone { 0.0 } else { *before }, "{index}");
+    }
+    let data = TensorData::new(host.images, [host.labels.len(), 1, 8, 8]);
+    let images: burn::tensor::Tensor<4> = Tensor::from_data(data, &Device::flex());
+    let [before, after] = [model, left].map(|model| model.predict(images.clone()));
+    assert_eq!(
+        flat(&before.similarities.unwrap()),
+        flat(&after.similarities.unwrap())
+    );
+    assert_ne!(flat(&before.logits), flat(&after.logits));
+}
+
+#[test]
 fn pruned_prototypes_add_nothing() {
     let golden = golden();
     let pruning = json!({"neighbours": golden["neighbours"], "threshold": golden["threshold"]});

@@ -27,7 +27,10 @@ pub fn run(arguments: &EvalArgs, voice: Voice) -> Result<()> {
             card.class_names.len()
         )));
     }
-    for note in &data.notes {
+    let mut notes = data.notes.clone();
+    let per_class = model.prototypes().map(|bank| bank.per_class);
+    notes.extend(session::card_notes(&card, per_class));
+    for note in &notes {
         voice.note(format!("note: {note}"));
     }
     let (dataset, split) = match arguments.split {
@@ -49,7 +52,7 @@ pub fn run(arguments: &EvalArgs, voice: Voice) -> Result<()> {
         "model": model.kind(),
         "reported_as": card.reported_as,
         "data": data.name,
-        "notes": data.notes,
+        "notes": notes,
         "data_digest": data.digest,
         "split": split,
         "samples": found.figures.samples,

@@ -76,6 +76,8 @@ pub fn run(arguments: &ImportArgs, voice: Voice) -> Result<()> {
         card.data = exported.card.data;
         card.data_digest = exported.card.data_digest;
         card.epochs = exported.card.epochs;
+        card.data_changes = exported.card.data_changes;
+        card.removed_prototypes = exported.card.removed_prototypes;
     }
     card.initial_weights = config.initial_weights.as_ref().map(InitialWeights::origin);
     save_model(&directory.model(), &model, &card)?;

@@ -1,10 +1,13 @@
 //! `protovae measure`.
 
+mod cue;
+
+pub use cue::{CueAsked, cue};
 use protovae_core::plugin::Explainer;
 use protovae_core::train::write_atomically;
 use protovae_data::permutation;
 use protovae_explain::explainers;
-use protovae_explain::measures::{Keep, Measure, Noise, Settings, compare};
+use protovae_explain::measures::{CueMeasure, Keep, Measure, Noise, Settings, compare};
 use serde_json::{Value, json};
 
 use crate::args::{KeepName, MeasureArgs, MeasureName, NoiseName, Split};
@@ -14,12 +17,28 @@ use crate::output::Voice;
 use crate::{session, tables};
 
 pub fn run(arguments: &MeasureArgs, voice: Voice) -> Result<()> {
-    if arguments.images == 0 {
+    if arguments.images == Some(0) {
         return Err(CliError::Usage("--images must be at least 1".to_string()));
     }
     // Wrong names are told before anything is loaded.
     let mut methods = methods(arguments)?;
     let settings = settings(arguments);
+    let planted = arguments.measures.contains(&MeasureName::Cue);
+    if planted && arguments.split != Split::Test {
+        return Err(CliError::Usage(
+            "--measure cue is taken on test images, which have no cue yet; leave --split out"
+                .to_string(),
+        ));
+    }
+    let asked = CueAsked {
+        measure: CueMeasure {
+            threshold: arguments.cue.cue_threshold,
+            ..CueMeasure::default()
+        },
+        images: arguments.images,
+        seed: arguments.seed,
+    };
+    asked.measure.check()?;
     let device = session::device(&arguments.device, voice)?;
     let source = ModelSource::named(&arguments.run)?;
     let config = source.config()?;
@@ -34,22 +53,39 @@ pub fn run(arguments: &MeasureArgs, voice: Voice) -> Result<()> {
     if card.knows_other_data(&data.digest) {
         voice.note("warning: these are not the data that the model was trained on");
     }
+    let cue = match planted {
+        true => {
+            self::cue::planted(&config, &arguments.run)?;
+            voice.note("measuring the cue");
+            let data_dir = arguments.data_dir.as_deref();
+            Some(cue(&arguments.run, &device, data_dir, &asked)?)
+        }
+        false => None,
+    };
     let (dataset, split) = match arguments.split {
         Split::Train => (&data.train, "train"),
         Split::Test => (&data.test, "test"),
     };
-    let mut chosen = permutation(arguments.seed, 0, dataset.len());
-    chosen.truncate(arguments.images);
-    if chosen.len() < arguments.images {
-        voice.note(format!(
-            "note: there are only {} {split} images",
-            chosen.len()
-        ));
-    }
-    let (images, labels) = tables::images(dataset.as_ref(), &chosen, &device.without_autodiff())?;
-    let found = compare(&model, &images, &labels, methods, settings, &mut |next| {
-        voice.note(format!("measuring {next}"));
-    })?;
+    let found = match settings.measures.is_empty() {
+        true => None,
+        false => {
+            let mut chosen = permutation(arguments.seed, 0, dataset.len());
+            let wanted = arguments.images.unwrap_or(IMAGES);
+            chosen.truncate(wanted);
+            if chosen.len() < wanted {
+                voice.note(format!(
+                    "note: there are only {} {split} images",
+                    chosen.len()
+                ));
+            }
+            let device = device.without_autodiff();
+            let (images, labels) = tables::images(dataset.as_ref(), &chosen, &device)?;
+            let mut say = |next: &str| voice.note(format!("measuring {next}"));
+            Some(compare(
+                &model, &images, &labels, methods, settings, &mut say,
+            )?)
+        }
+    };
 
     let mut object = json!({
         "run": arguments.run,
@@ -65,6 +101,9 @@ pub fn run(arguments: &MeasureArgs, voice: Voice) -> Result<()> {
     if let (Value::Object(object), Value::Object(all)) = (&mut object, all) {
         object.extend(all);
     }
+    if let Some(cue) = &cue {
+        object["cue"] = serde_json::to_value(cue).map_err(std::io::Error::other)?;
+    }
     if let Some(path) = &arguments.out {
         let text = serde_json::to_string_pretty(&object).map_err(std::io::Error::other)?;
         write_atomically(path, (text + "\n").as_bytes())?;
@@ -75,20 +114,35 @@ pub fn run(arguments: &MeasureArgs, voice: Voice) -> Result<()> {
         object.remove("measured");
     }
     voice.object(&object)?;
-    let text = if arguments.markdown {
-        found.markdown()
-    } else {
-        found.text()
+    let title = |images: usize| {
+        format!(
+            "{} ({}) on {images} {split} images of {}\n",
+            model.kind(),
+            card.reported_as,
+            data.name
+        )
     };
-    voice.line(format!(
-        "{} ({}) on {} {split} images of {}\n",
-        model.kind(),
-        card.reported_as,
-        found.images,
-        data.name
-    ))?;
-    voice.line(text.trim_end())
+    if let Some(found) = &found {
+        voice.line(title(found.images))?;
+        let text = match arguments.markdown {
+            true => found.markdown(),
+            false => found.text(),
+        };
+        voice.line(text.trim_end())?;
+    }
+    if let Some(cue) = &cue {
+        voice.line(title(cue.effect.accuracy.images))?;
+        let text = match arguments.markdown {
+            true => cue.markdown(&data.classes),
+            false => cue.text(&data.classes),
+        };
+        voice.line(text.trim_end())?;
+    }
+    Ok(())
 }
+
+/// Images that are measured unless another number is asked for.
+const IMAGES: usize = 500;
 
 /// What serves models that compare patches, and no others.
 const PATCHES: &str = "similarity-map";
@@ -124,12 +178,13 @@ fn settings(arguments: &MeasureArgs) -> Settings {
     settings.masking.noise = noise;
     settings.ordering.noise = noise;
     if !arguments.measures.is_empty() {
-        let measures = arguments.measures.iter().map(|name| match name {
-            MeasureName::Masking => Measure::Masking,
-            MeasureName::Ordering => Measure::Ordering,
-            MeasureName::Robustness => Measure::Robustness,
-            MeasureName::Diversity => Measure::Diversity,
-            MeasureName::Attacks => Measure::Attacks,
+        let measures = arguments.measures.iter().filter_map(|name| match name {
+            MeasureName::Masking => Some(Measure::Masking),
+            MeasureName::Ordering => Some(Measure::Ordering),
+            MeasureName::Robustness => Some(Measure::Robustness),
+            MeasureName::Diversity => Some(Measure::Diversity),
+            MeasureName::Attacks => Some(Measure::Attacks),
+            MeasureName::Cue => None,
         });
         settings.measures = measures.collect();
     }

@@ -12,6 +12,7 @@ pub mod import;
 pub mod measure;
 pub mod predict;
 pub mod prototypes;
+mod remove;
 pub mod report;
 pub mod reproduce;
 pub mod train;

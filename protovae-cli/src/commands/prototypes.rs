@@ -1,10 +1,12 @@
 //! `protovae prototypes`.
 
 use protovae_core::train::{MetricsLine, PrototypeHealth};
+use protovae_explain::measures::unused_rows;
 use protovae_explain::pictures::{prototype_grid, save_png};
 use protovae_explain::views::{has_concepts, place_in_words};
 use serde_json::json;
 
+use super::remove;
 use crate::args::PrototypesArgs;
 use crate::error::{CliError, Result};
 use crate::model_source::ModelSource;
@@ -12,6 +14,10 @@ use crate::output::Voice;
 use crate::{session, tables};
 
 pub fn run(arguments: &PrototypesArgs, voice: Voice) -> Result<()> {
+    let removal = &arguments.removal;
+    if let (Some(named), Some(out)) = (&removal.remove, &removal.out_run) {
+        return remove::run(arguments, named, out, voice);
+    }
     let device = session::device(&arguments.device, voice)?;
     let source = ModelSource::named(&arguments.run)?;
     let (model, card) = source.load(&device)?;
@@ -41,11 +47,13 @@ pub fn run(arguments: &PrototypesArgs, voice: Voice) -> Result<()> {
         .unwrap_or_else(|| source.beside("prototypes.png"));
     save_png(&picture, &path)?;
     let health = last_health(&source);
+    let unused = unused_rows(&model);
     voice.object(&json!({
         "picture": path,
         "classes": card.class_names,
         "per_class": per_class,
         "provenance": places,
+        "unused": unused,
         "health": health,
     }))?;
     let beside = match places
@@ -94,6 +102,15 @@ pub fn run(arguments: &PrototypesArgs, voice: Voice) -> Result<()> {
                 |place| place_in_words(&place, card.image),
             );
             voice.line(format!("  #{index:<3} {from}"))?;
+        }
+        let own = class * per_class..(class + 1) * per_class;
+        let unused = unused.iter().filter(|row| own.contains(row));
+        let unused: Vec<String> = unused.map(|row| format!("#{}", row - own.start)).collect();
+        if !unused.is_empty() {
+            voice.line(format!(
+                "  counts for nothing, pruned or removed: {}",
+                unused.join(", ")
+            ))?;
         }
     }
     for warning in health

@@ -37,6 +37,8 @@ pub fn run(arguments: &ReportArgs, voice: Voice) -> Result<()> {
     let explainer = explainers::named(method)?;
     let data = session::data(&config, arguments.data_dir.as_deref())?;
     let mut warnings: Vec<String> = data.notes.clone();
+    let per_class = model.prototypes().map(|bank| bank.per_class);
+    warnings.extend(session::card_notes(&card, per_class));
     if card.knows_other_data(&data.digest) {
         warnings.push(
             "These are not the data that the model was trained on: figures and neighbours are those of other images."

@@ -8,7 +8,8 @@ use protovae_backbones::kernels::release_memory;
 use protovae_core::model::{BoxModel, trainable_values};
 use protovae_core::random::Initializer;
 use protovae_core::train::{
-    EpochRecord, MetricsLine, ModelCard, RunDirectory, Trainer, newest_checkpoint, save_model,
+    EpochRecord, MetricsLine, ModelCard, RunDirectory, Trainer, newest_checkpoint, read_card,
+    save_model,
 };
 use protovae_data::DataSplits;
 use protovae_explain::pictures::{concept_panel, prototype_grid, reconstruction_grid, save_png};
@@ -107,6 +108,8 @@ pub fn run(arguments: &TrainArgs, voice: Voice) -> Result<()> {
     card.seed = config.seed;
     card.epochs = last.epoch;
     card.initial_weights = config.initial_weights.as_ref().map(InitialWeights::origin);
+    let cue = config.cue.iter().filter(|cue| cue.share > 0.0);
+    card.data_changes = cue.map(|cue| cue.words(&data.classes)).collect();
     save_model(&directory.model(), &trained.model, &card)?;
     // What the steps used is not to stand beside what the pictures need.
     release_memory();
@@ -163,6 +166,7 @@ pub(super) fn wrong_out(error: protovae_core::Error) -> CliError {
 fn plan(arguments: &TrainArgs) -> Result<(RunConfig, Place)> {
     if let Some(path) = &arguments.resume {
         let directory = RunDirectory::open(path)?;
+        check_whole(&directory)?;
         let mut config = config::load_file(&directory.config())?;
         if let Some(epochs) = arguments.source.epochs {
             let done = last_record(&directory).map_or(0, |record| record.epoch);
@@ -195,6 +199,18 @@ fn plan(arguments: &TrainArgs) -> Result<(RunConfig, Place)> {
         }
     };
     Ok((named.config, place))
+}
+
+/// Refuses to go on with a model that prototypes were taken out of: training would start anew, with all of them.
+fn check_whole(directory: &RunDirectory) -> Result<()> {
+    match read_card(&directory.model()) {
+        Ok(card) if !card.removed_prototypes.is_empty() => Err(CliError::Usage(format!(
+            "{} holds a model that prototypes were taken out of after its training; --resume the run that they were removed from",
+            directory.path().display()
+        ))),
+        // No model yet, or a damaged one: training writes it.
+        _ => Ok(()),
+    }
 }
 
 /// A folder of its own for `--sanity-check`, removed when done.

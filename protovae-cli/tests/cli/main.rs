@@ -9,6 +9,7 @@ mod bad_input;
 mod bench;
 mod compare;
 mod concepts;
+mod cues;
 mod data;
 mod devices;
 mod errors;

@@ -7,7 +7,7 @@ use super::exercise::{built, exercised, pick, round_trip};
 use super::inputs::{flat, latents, weighted_sum};
 use super::subject::Subject;
 use crate::error::Result;
-use crate::plugin::{BoxHead, HeadConfig, HeadOutput, HeadSpec};
+use crate::plugin::{BoxHead, HeadConfig, HeadOutput, HeadSpec, without_columns};
 
 /// Shapes of a head's output; values of logits and, if there are any, of similarities.
 pub(super) fn head_output(
@@ -103,7 +103,8 @@ pub fn head(config: &dyn HeadConfig, spec: &HeadSpec) -> Result<()> {
     if let Some(count) = prototypes {
         largest_on_itself(&subject, &module, count)?;
     }
-    class_weights(&subject, &module, spec)
+    class_weights(&subject, &module, spec)?;
+    removal(&subject, &module, spec)
 }
 
 /// A latent that equals a prototype is more similar to it than to any other, and than other prototypes are.
@@ -164,4 +165,32 @@ fn class_weights(subject: &Subject, module: &BoxHead, spec: &HeadSpec) -> Result
         &flat(&expected),
         &flat(&difference(&output.logits)),
     )
+}
+
+/// A head without some prototypes has their class weights at 0 and everything else as it was.
+fn removal(subject: &Subject, module: &BoxHead, spec: &HeadSpec) -> Result<()> {
+    const WHAT: &str = "without_prototypes";
+    let rows = [1, 0, usize::MAX];
+    let Some(left) = module.without_prototypes(&rows) else {
+        return Ok(());
+    };
+    let latents = latents(SAMPLES, spec.latent_dimensions, &Device::flex());
+    let (before, after) = (module.classify(latents.clone()), left.classify(latents));
+    let (Some(before), Some(after)) = (before.similarities, after.similarities) else {
+        return Err(subject.fails(format!("{WHAT}: expected none without similarities")));
+    };
+    subject.same(
+        &format!("{WHAT}: similarities"),
+        &flat(&before),
+        &flat(&after),
+    )?;
+    let (Some(before), Some(after)) = (module.class_weights(), left.class_weights()) else {
+        return Err(subject.fails(format!("{WHAT}: expected class weights")));
+    };
+    subject.same(
+        &format!("{WHAT}: class weights"),
+        &flat(&without_columns(before, &rows)),
+        &flat(&after),
+    )?;
+    class_weights(subject, &left, spec)
 }

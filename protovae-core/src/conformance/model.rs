@@ -8,10 +8,10 @@ use super::inputs::{flat, images, uniform, weighted_sum};
 use super::state::State;
 use super::subject::Subject;
 use super::{SAMPLES, SEED};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::image_shape::ImageShape;
 use crate::model::{BoxModel, Mode, ModelConfig, ModelSpec, StepOutput};
-use crate::plugin::HeadOutput;
+use crate::plugin::{HeadOutput, without_columns};
 use crate::random::Initializer;
 use crate::train::{Batch, HostBatch};
 
@@ -86,7 +86,8 @@ pub fn model(config: &dyn ModelConfig, spec: &ModelSpec) -> Result<()> {
             Ok(values)
         },
     )?;
-    evaluation_losses(&subject, &module, spec)
+    evaluation_losses(&subject, &module, spec)?;
+    removal(&subject, &module, spec)
 }
 
 /// `resolved` is complete, stable, and builds the same model.
@@ -189,6 +190,34 @@ fn model_losses(subject: &Subject, module: &BoxModel, spec: &ModelSpec) -> Resul
         }
     }
     subject.gradients(module, &all)
+}
+
+/// A model without some prototypes has their class weights at 0 and everything else as it was.
+fn removal(subject: &Subject, module: &BoxModel, spec: &ModelSpec) -> Result<()> {
+    const WHAT: &str = "without_prototypes";
+    let rows = [1, 0, usize::MAX];
+    let left = match module.without_prototypes(&rows) {
+        Err(Error::Unsupported { .. }) => return Ok(()),
+        left => left?,
+    };
+    let images = images(SAMPLES, spec.image, &Device::flex());
+    let similarities = |model: &BoxModel| model.predict(images.clone()).similarities;
+    let (Some(before), Some(after)) = (similarities(module), similarities(&left)) else {
+        return Err(subject.fails(format!("{WHAT}: expected none without similarities")));
+    };
+    subject.same(
+        &format!("{WHAT}: similarities"),
+        &flat(&before),
+        &flat(&after),
+    )?;
+    let (Some(before), Some(after)) = (module.class_weights(), left.class_weights()) else {
+        return Err(subject.fails(format!("{WHAT}: expected class weights")));
+    };
+    subject.same(
+        &format!("{WHAT}: class weights"),
+        &flat(&without_columns(before, &rows)),
+        &flat(&after),
+    )
 }
 
 /// Losses in evaluation: the same names for every batch, logits that are those of `predict`.

@@ -17,7 +17,7 @@ use std::fmt::Debug;
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::Tensor;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::image_shape::ImageShape;
 use crate::plugin::{BoxEncoder, HeadOutput, PrototypeBank};
 use crate::random::Initializer;
@@ -123,6 +123,20 @@ pub trait Model {
     /// similarities.
     fn class_weights(&self) -> Option<Tensor<2>> {
         None
+    }
+
+    /// The model without these prototypes, rows of the bank, in its classification: their columns of the
+    /// [`class_weights`](Self::class_weights) are 0. They stay in the bank, and all similarities stay as they are; rows beyond
+    /// the bank are nothing to leave out. The result is for evaluation: training it would use them again.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] for models that cannot do this, which is the default.
+    fn without_prototypes(&self, rows: &[usize]) -> Result<BoxModel> {
+        let _ = rows;
+        Err(Error::Unsupported {
+            model: self.kind().to_string(),
+            what: "class weights that prototypes could be taken out of",
+        })
     }
 
     /// Images `[N, C, H, W]` of latents `[N, L]`, if the model can decode.

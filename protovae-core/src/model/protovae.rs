@@ -346,6 +346,20 @@ impl Model for ProtoVae {
         self.head.class_weights()
     }
 
+    fn without_prototypes(&self, rows: &[usize]) -> Result<BoxModel> {
+        let head = self
+            .head
+            .without_prototypes(rows)
+            .ok_or_else(|| Error::Unsupported {
+                model: format!("{} with a head of this type", self.kind()),
+                what: "class weights that prototypes could be taken out of",
+            })?;
+        Ok(BoxModel::new(Self {
+            head,
+            ..self.clone()
+        }))
+    }
+
     fn decode(&self, latents: Tensor<2>) -> Option<Tensor<4>> {
         Some(self.decoder.decode(latents))
     }

@@ -2,7 +2,7 @@
 
 use std::fmt::Debug;
 
-use burn::tensor::Tensor;
+use burn::tensor::{Tensor, TensorData};
 
 use crate::error::Result;
 use crate::loss::Distance;
@@ -58,6 +58,32 @@ pub trait PrototypeHead {
     fn class_weights(&self) -> Option<Tensor<2>> {
         None
     }
+
+    /// The head without these prototypes, rows of the bank, in its classification: their columns of the
+    /// [`class_weights`](Self::class_weights) are 0. They stay in the bank, and all similarities stay as they are. `None` for
+    /// heads that cannot do this; rows beyond the bank are nothing to leave out.
+    fn without_prototypes(&self, rows: &[usize]) -> Option<BoxHead> {
+        let _ = rows;
+        None
+    }
+}
+
+/// Weights `[K, P]` with zeros in some of their columns; columns that there are not are nothing to change.
+///
+/// ```
+/// use burn::tensor::{Device, Tensor};
+/// use protovae_core::plugin::without_columns;
+/// let weights = Tensor::<2>::from_floats([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]], &Device::flex());
+/// let left: Vec<f32> = without_columns(weights, &[1, 7]).into_data().iter::<f32>().collect();
+/// assert_eq!(left, [1.0, 0.0, 3.0, 4.0, 0.0, 6.0]);
+/// ```
+pub fn without_columns(weights: Tensor<2>, columns: &[usize]) -> Tensor<2> {
+    let [_, width] = weights.dims();
+    let kept: Vec<f32> = (0..width)
+        .map(|column| f32::from(u8::from(!columns.contains(&column))))
+        .collect();
+    let kept = Tensor::from_data(TensorData::new(kept, [1, width]), &weights.device());
+    weights * kept
 }
 
 crate::dyn_module!(

@@ -16,7 +16,9 @@ pub use decoder::{BoxDecoder, Decoder, DecoderConfig, DecoderSpec};
 pub use encoder::{BoxEncoder, Encoder, EncoderConfig, EncoderSpec, Posterior};
 pub use explainer::{Explainer, ExplainerConfig, Explanation, Target};
 pub use features::{BoxFeatures, FeatureExtractor};
-pub use head::{BoxHead, HeadConfig, HeadOutput, HeadSpec, PrototypeBank, PrototypeHead};
+pub use head::{
+    BoxHead, HeadConfig, HeadOutput, HeadSpec, PrototypeBank, PrototypeHead, without_columns,
+};
 pub use layer::{Activation, LayerView};
 
 #[doc(hidden)]

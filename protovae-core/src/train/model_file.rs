@@ -60,6 +60,12 @@ pub struct ModelCard {
     /// What tells images unlike the training set's, as `protovae-explain` writes it, if the file has it in itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub strangeness: Option<serde_json::Value>,
+    /// How the training images differed from those of the data set, a sentence each; the digest is that of the changed ones.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub data_changes: Vec<String>,
+    /// Prototypes, rows of the bank in ascending order, that were taken out of the classification after training.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub removed_prototypes: Vec<usize>,
 }
 
 /// A file of weights from which a model started.
@@ -93,6 +99,8 @@ impl ModelCard {
             initial_weights: None,
             stored_as: None,
             strangeness: None,
+            data_changes: Vec::new(),
+            removed_prototypes: Vec::new(),
         }
     }
 

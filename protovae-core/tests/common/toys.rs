@@ -6,12 +6,13 @@ use burn::module::{Module, Param, RunningState};
 use burn::tensor::{Device, Tensor};
 use protovae_core::loss::{Distance, LossConfig, cross_entropy, distances, similarity};
 use protovae_core::model::{
-    BoxModel, LossTerm, Mode, Model, ModelConfig, ModelSpec, Prediction, ProtoVaeConfig, StepOutput,
+    BoxModel, LossTerm, Mode, Model, ModelConfig, ModelSpec, Prediction, ProtoVaeConfig,
+    StepOutput, replaced,
 };
 use protovae_core::plugin::{
     BoxDecoder, BoxEncoder, BoxHead, Decoder, DecoderConfig, DecoderSpec, Encoder, EncoderConfig,
     EncoderSpec, HeadConfig, HeadOutput, HeadSpec, LayerView, Posterior, PrototypeBank,
-    PrototypeHead,
+    PrototypeHead, without_columns,
 };
 use protovae_core::random::Initializer;
 use protovae_core::train::Batch;
@@ -76,6 +77,8 @@ pub enum Fault {
     WrongBank,
     /// Class weights that are not those of the logits.
     WrongClassWeights,
+    /// Removes the prototype after the one that is to go.
+    RemovesAnother,
     /// Terms that change their names.
     ChangingNames,
     /// Logits of the losses that are not those of predict.
@@ -363,6 +366,16 @@ impl PrototypeHead for ToyHead {
             Fault::WrongClassWeights => weights * 2.0,
             _ => weights,
         })
+    }
+
+    fn without_prototypes(&self, rows: &[usize]) -> Option<BoxHead> {
+        let wrong = usize::from(self.fault == Fault::RemovesAnother);
+        let rows: Vec<usize> = rows.iter().map(|row| row.saturating_add(wrong)).collect();
+        let weights = without_columns(self.class_weights.val(), &rows);
+        Some(BoxHead::new(Self {
+            class_weights: replaced(&self.class_weights, weights),
+            ..self.clone()
+        }))
     }
 }
 

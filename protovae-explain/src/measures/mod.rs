@@ -4,7 +4,8 @@
 //! * [`RelevanceOrdering`]: how fast a score rises when pixels come back in the order of their relevance;
 //! * [`Robustness`]: how far maps and similarities move under small noise in the image;
 //! * [`Attacks`]: the accuracy that is left under FGSM and PGD;
-//! * [`Diversity`]: distances and usage of the prototypes.
+//! * [`Diversity`]: distances and usage of the prototypes;
+//! * [`CueMeasure`]: what a planted cue does, and which prototypes show it.
 //!
 //! The first three ask of every image one [`Question`] in one of two [`Form`]s. [`compare`] takes all measures of several
 //! explainers and gives a [`Table`], with standard errors of the paired differences to the random map.
@@ -14,6 +15,7 @@
 
 mod attacks;
 mod compare;
+mod cue;
 mod diversity;
 mod masking;
 mod noise;
@@ -25,6 +27,10 @@ mod table;
 
 pub use attacks::{Attacked, Attacks};
 pub use compare::{Comparison, Curve, Measure, Settings, compare};
+pub use cue::{
+    ClassMeans, ClassShown, Cue, CueEffect, CueFigures, CueMeasure, CueSubject, PrototypePicture,
+    Reconstructed, RelevanceOnCue, ShownCue, WithoutShown, decoded_pictures, unused_rows,
+};
 pub use diversity::{ClassDiversity, Diversity, DiversityFound};
 pub use masking::{Keep, Masked, Masking};
 pub use noise::{Noise, noise_image};

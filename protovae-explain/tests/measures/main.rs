@@ -3,4 +3,5 @@
 
 mod by_hand;
 mod comparison;
+mod cue;
 mod support;

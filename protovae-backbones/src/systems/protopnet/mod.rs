@@ -44,7 +44,7 @@ use protovae_core::loss::{cross_entropy, own_class_similarities, similarity, squ
 use protovae_core::model::{
     BoxModel, EpochDone, LossTerm, Mode, Model, Phase, Prediction, Provenance, StepOutput, replaced,
 };
-use protovae_core::plugin::{BoxFeatures, PrototypeBank};
+use protovae_core::plugin::{BoxFeatures, PrototypeBank, without_columns};
 use protovae_core::random::Initializer;
 use protovae_core::train::Batch;
 use protovae_core::{ImageShape, Result};
@@ -257,6 +257,15 @@ impl Model for ProtoPNet {
 
     fn class_weights(&self) -> Option<Tensor<2>> {
         Some(self.weights())
+    }
+
+    /// They become as those that are pruned.
+    fn without_prototypes(&self, rows: &[usize]) -> Result<BoxModel> {
+        let kept = without_columns(self.kept.val().unsqueeze_dim(0), rows);
+        Ok(BoxModel::new(Self {
+            kept: replaced(&self.kept, kept.squeeze_dim(0)),
+            ..self.clone()
+        }))
     }
 
     fn phase(&self, epoch: usize) -> Phase {

@@ -105,7 +105,9 @@ impl Data {
         data_dir: Option<&Path>,
     ) -> Result<std::rc::Rc<DataSplits>> {
         let json = config.to_json()?;
-        let key = serde_json::json!([json["data"], json["data_dir"]]);
+        // Which images carry a cue depends on the seed.
+        let cue = config.cue.as_ref().map(|cue| (cue, config.seed));
+        let key = serde_json::json!([json["data"], json["data_dir"], cue]);
         if let Some((_, data)) = self.0.iter().find(|(other, _)| *other == key) {
             return Ok(std::rc::Rc::clone(data));
         }
@@ -141,6 +143,14 @@ fn system(config: &RunConfig, model: &BoxModel, card: &ModelCard) -> Result<Stri
     if apart != model.kind() {
         name.push_str(&format!(", {apart}"));
     }
+    if let Some(cue) = &config.cue {
+        let percent = 100.0 * cue.share;
+        name.push_str(&format!(", cue in {percent} % of class {}", cue.class));
+    }
+    match card.removed_prototypes.len() {
+        0 => {}
+        count => name.push_str(&format!(", without {count} of its prototypes")),
+    }
     Ok(name)
 }
 
@@ -162,6 +172,14 @@ fn settings(config: &RunConfig) -> Result<String> {
         }
     }
     Ok(json.to_string())
+}
+
+/// Runs that other prototypes were taken out of are other runs.
+fn removed(card: &ModelCard) -> String {
+    match card.removed_prototypes.as_slice() {
+        [] => String::new(),
+        rows => format!(" without {rows:?}"),
+    }
 }
 
 fn notes(arguments: &CompareArgs) -> Vec<String> {
@@ -221,16 +239,17 @@ fn figures_of(
     }
     let json = config.to_json()?;
     let encoder = json["model"]["encoder"]["type"].as_str().unwrap_or("");
+    let changed = config.cue.is_some() || !run.card.removed_prototypes.is_empty();
     Ok(RunFigures {
         run: run.path.display().to_string(),
         system: run.system.clone(),
         data: run.data.name.clone(),
-        settings: settings(config)?,
+        settings: settings(config)? + &removed(&run.card),
         seed: config.seed,
         epochs: last.epoch,
         figures,
         // A variant of a system is not what was published.
-        published: match run.system.starts_with("panvae") || answers_otherwise(&json) {
+        published: match run.system.starts_with("panvae") || answers_otherwise(&json) || changed {
             true => None,
             false => paper::accuracy(run.model.kind(), encoder, &run.data.name),
         },
