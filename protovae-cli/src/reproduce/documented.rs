@@ -6,6 +6,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use protovae_core::train::write_atomically;
 use protovae_explain::side_by_side::SideBySide;
 
 use super::results::{CellResult, Results};
@@ -88,7 +89,8 @@ fn the_tables_in_the_book_are_what_the_runs_say() {
             "{} has tables that are not those of docs/results; see protovae-cli/src/reproduce/documented.rs",
             path.display()
         );
-        fs::write(&path, expected).unwrap();
+        // At once, for other tests read the pages too.
+        write_atomically(&path, expected.as_bytes()).unwrap();
     }
 }
 

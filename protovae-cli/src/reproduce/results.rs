@@ -219,7 +219,7 @@ impl Results {
             ]);
         }
         if !self.changes.is_empty() {
-            text += "\nNot as in the paper:\n\n";
+            text += "\nNot as in the paper, or not whole:\n\n";
             for change in &self.changes {
                 text += &format!("* {change}\n");
             }

@@ -1,5 +1,6 @@
 //! What is there of a plan: tables, pictures, the page.
 
+use std::collections::BTreeMap;
 use std::fs;
 
 use protovae_core::train::write_atomically;
@@ -21,7 +22,8 @@ impl Work<'_> {
     /// What is there of a plan.
     pub(super) fn gather(&self, item: &Item, plan: &Plan) -> Result<Results> {
         let mut cells = Vec::new();
-        let mut changes = Vec::new();
+        // Names of what is not whole, by the number of runs that are there.
+        let mut short: BTreeMap<usize, Vec<String>> = BTreeMap::new();
         for cell in &plan.cells {
             let mut runs = Vec::new();
             for seed in 0..plan.seeds {
@@ -32,13 +34,8 @@ impl Work<'_> {
                 runs.extend(self.pool.finished(&task)?);
             }
             if runs.len() < plan.seeds as usize {
-                changes.push(format!(
-                    "{}, {}: {} of {} runs are done",
-                    cell.row,
-                    cell.column,
-                    runs.len(),
-                    plan.seeds
-                ));
+                let name = format!("{} on {}", cell.row, cell.column);
+                short.entry(runs.len()).or_default().push(name);
             }
             let first = Task {
                 seed: 0,
@@ -53,6 +50,14 @@ impl Work<'_> {
                 cell.reported,
             ));
         }
+        let changes = short.iter().map(|(done, names)| {
+            let names = match names.len() == plan.cells.len() {
+                true => "everything".to_string(),
+                false => names.join("; "),
+            };
+            format!("{done} of {} runs are done of {names}", plan.seeds)
+        });
+        let changes = changes.collect();
         let machine = format!(
             "{}, {} threads, device {}",
             machine::processor(),
