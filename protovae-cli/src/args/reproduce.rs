@@ -48,6 +48,10 @@ pub struct ReproduceArgs {
         allow_hyphen_values = true
     )]
     pub sbatch: Vec<String>,
+    /// With `collect`: a results.json that another machine wrote, of whatever item; what it has and this folder has not goes into the
+    /// tables. May be repeated.
+    #[arg(long, value_name = "FILE")]
+    pub with: Vec<PathBuf>,
     /// Folder with the data sets.
     #[arg(long, value_name = "DIR")]
     pub data_dir: Option<PathBuf>,

@@ -57,14 +57,19 @@ impl Findings {
     }
 }
 
-/// The figures of one cell's runs, each by `measure`, which gets the run's folder and the digest of its model.
+/// The figures of those of one cell's runs that are here, each by `measure`, which gets the run's folder and the digest of its model.
 fn of_runs<T>(
     cell: &CellResult,
     bench: &Bench,
     measure: impl Fn(&Path, &str) -> Result<T>,
 ) -> Result<Vec<T>> {
-    let runs = cell.runs.iter();
-    runs.map(|run| measure(&bench.root.join("runs").join(&run.run), &run.model))
+    let folders = cell
+        .runs
+        .iter()
+        .map(|run| (bench.root.join("runs").join(&run.run), run));
+    folders
+        .filter(|(folder, _)| folder.is_dir())
+        .map(|(folder, run)| measure(&folder, &run.model))
         .collect()
 }
 

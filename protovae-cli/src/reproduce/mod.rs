@@ -4,6 +4,7 @@
 //! * `plan`: the runs of an item for so many seeds, and how a budget shrinks them;
 //! * `pool`: runs in a folder that all items share, each begun, gone on with or skipped;
 //! * `results`: means and deviations beside the paper's numbers, as Markdown, CSV and JSON;
+//! * `elsewhere`: runs that other machines made, from the results that were written there;
 //! * `findings`, `measured`: what is measured on the runs besides, and the tables and curves of it;
 //! * `settings`: the paper's tables of settings, held against the presets;
 //! * `pictures`: the figures;
@@ -12,6 +13,7 @@
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::expect_used)]
 mod documented;
+pub mod elsewhere;
 pub mod findings;
 pub mod items;
 pub mod measured;

@@ -115,6 +115,11 @@ impl Pool {
         Ok(self.root.join("runs").join(name))
     }
 
+    /// The folder of a run that is done; not there if another machine made it.
+    pub fn folder(&self, run: &Finished) -> PathBuf {
+        self.root.join("runs").join(&run.run)
+    }
+
     /// The file that belongs to a run; apart from the runs, so that `runs/*` names runs alone.
     fn beside(&self, path: &Path, extension: &str) -> PathBuf {
         let mut name = path.file_name().unwrap_or_default().to_os_string();

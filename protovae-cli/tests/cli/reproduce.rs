@@ -225,6 +225,20 @@ fn runs_can_be_tasks_of_other_schedulers_and_are_collected() {
     );
     let error = place.run("reproduce table5 --out c --task 4").fails(2);
     assert!(error.contains("4 runs"), "{error}");
+
+    // Another machine with the same plan and none of the runs: its tables are complete with what was found here.
+    place.run(&format!("{small} --out d --commands")).ok();
+    let with = "--with c/table5/results.json";
+    let told = place.run(&format!("reproduce collect --out d {with} --json"));
+    let told = told.ok().object();
+    assert_eq!(told["cells"], found["cells"]);
+    assert_eq!(told["changes"], found["changes"]);
+    let error = place.run("reproduce collect --out d --with d/table5/plan.json");
+    assert!(error.fails(1).contains("plan.json"));
+    let error = place
+        .run(&format!("reproduce table5 --out d {with}"))
+        .fails(2);
+    assert!(error.contains("collect"), "{error}");
 }
 
 #[test]

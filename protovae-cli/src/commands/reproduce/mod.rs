@@ -14,6 +14,7 @@ use serde_json::json;
 use crate::args::ReproduceArgs;
 use crate::error::{CliError, Result};
 use crate::output::Voice;
+use crate::reproduce::elsewhere::Elsewhere;
 use crate::reproduce::items::{self, Item};
 use crate::reproduce::plan::{Cost, Plan};
 use crate::reproduce::pool::Pool;
@@ -25,6 +26,11 @@ pub fn run(arguments: &ReproduceArgs, voice: Voice) -> Result<()> {
     }
     if arguments.name == "collect" {
         return collect(arguments, voice);
+    }
+    if !arguments.with.is_empty() {
+        return Err(CliError::Usage(
+            "--with: only `protovae reproduce collect` takes results of other machines".to_string(),
+        ));
     }
     let items = items::find(&arguments.name)?;
     let device = session::device(&arguments.device, voice)?;
@@ -38,6 +44,7 @@ pub fn run(arguments: &ReproduceArgs, voice: Voice) -> Result<()> {
         device,
         data: BTreeMap::new(),
         costs: BTreeMap::new(),
+        elsewhere: Elsewhere::default(),
         voice,
     };
     if let Some(number) = arguments.task {
@@ -87,6 +94,7 @@ fn collect(arguments: &ReproduceArgs, voice: Voice) -> Result<()> {
             device: session::device(&arguments.device, voice)?,
             data: BTreeMap::new(),
             costs: BTreeMap::new(),
+            elsewhere: Elsewhere::read(&arguments.with)?,
             voice,
         };
         let mut results = work.gather(&item, &plan)?;
@@ -129,6 +137,8 @@ struct Work<'a> {
     data: BTreeMap<String, Sizes>,
     /// By what is trained, whatever the epochs.
     costs: BTreeMap<(String, Vec<String>), Cost>,
+    /// What other machines made.
+    elsewhere: Elsewhere,
     voice: Voice,
 }
 

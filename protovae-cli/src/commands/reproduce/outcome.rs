@@ -22,6 +22,12 @@ impl Work<'_> {
     /// What is there of a plan.
     pub(super) fn gather(&self, item: &Item, plan: &Plan) -> Result<Results> {
         let mut cells = Vec::new();
+        let mut machines = vec![format!(
+            "{}, {} threads, device {}",
+            machine::processor(),
+            rayon::current_num_threads(),
+            self.arguments.device.device
+        )];
         // Names of what is not whole, by the number of runs that are there.
         let mut short: BTreeMap<usize, Vec<String>> = BTreeMap::new();
         for cell in &plan.cells {
@@ -33,18 +39,23 @@ impl Work<'_> {
                 };
                 runs.extend(self.pool.finished(&task)?);
             }
+            let first = self.command(&Task {
+                seed: 0,
+                wanted: cell.wanted.clone(),
+            });
+            for machine in self.elsewhere.complete(&first, plan.seeds, &mut runs) {
+                if machines.iter().all(|known| known != machine) {
+                    machines.push(machine.to_string());
+                }
+            }
             if runs.len() < plan.seeds as usize {
                 let name = format!("{} on {}", cell.row, cell.column);
                 short.entry(runs.len()).or_default().push(name);
             }
-            let first = Task {
-                seed: 0,
-                wanted: cell.wanted.clone(),
-            };
             cells.push(CellResult::new(
                 &cell.row,
                 &cell.column,
-                self.command(&first),
+                first,
                 cell.wanted.epochs,
                 runs,
                 cell.reported,
@@ -58,12 +69,7 @@ impl Work<'_> {
             format!("{done} of {} runs are done of {names}", plan.seeds)
         });
         let changes = changes.collect();
-        let machine = format!(
-            "{}, {} threads, device {}",
-            machine::processor(),
-            rayon::current_num_threads(),
-            self.arguments.device.device
-        );
+        let machine = machines.join("; ");
         Ok(Results::of(plan, &item.about, machine, changes, cells))
     }
 
@@ -102,9 +108,10 @@ impl Work<'_> {
         if let Some(figure) = item.pictures {
             let mut shown = Vec::new();
             for (cell, result) in plan.cells.iter().zip(&results.cells) {
-                if let Some(run) = result.runs.first() {
+                let mut runs = result.runs.iter().map(|run| self.pool.folder(run));
+                if let Some(run) = runs.find(|folder| folder.is_dir()) {
                     shown.push(Shown {
-                        run: self.pool.root.join("runs").join(&run.run),
+                        run,
                         caption: cell.row.clone(),
                     });
                 }

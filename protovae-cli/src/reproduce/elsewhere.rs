@@ -1,0 +1,140 @@
+//! Runs that were made on other machines, known from the results that were written there.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::PathBuf;
+
+use super::pool::Finished;
+use super::results::Results;
+use crate::error::{CliError, Result};
+
+/// The runs of stored results, by the command that makes the first of them.
+#[derive(Debug, Default)]
+pub struct Elsewhere {
+    runs: BTreeMap<String, Vec<Told>>,
+}
+
+/// A run, and the machine that it was made on.
+#[derive(Debug, Clone)]
+struct Told {
+    run: Finished,
+    machine: String,
+}
+
+impl Elsewhere {
+    /// Reads files that `reproduce` wrote; where two have the same run, the first counts.
+    ///
+    /// # Errors
+    /// If one cannot be read or is no such file.
+    pub fn read(paths: &[PathBuf]) -> Result<Self> {
+        let mut known = Self::default();
+        for path in paths {
+            let bytes = fs::read(path).map_err(|source| CliError::Read {
+                path: path.clone(),
+                source,
+            })?;
+            let results = serde_json::from_slice(&bytes).map_err(|error| {
+                CliError::Core(protovae_core::Error::Damaged {
+                    path: path.clone(),
+                    reason: format!("no results.json of `reproduce`: {error}"),
+                })
+            })?;
+            known.add(results);
+        }
+        Ok(known)
+    }
+
+    fn add(&mut self, results: Results) {
+        for cell in results.cells {
+            let runs = self.runs.entry(cell.command).or_default();
+            for run in cell.runs {
+                if runs.iter().all(|told| told.run.seed != run.seed) {
+                    let machine = results.machine.clone();
+                    runs.push(Told { run, machine });
+                }
+            }
+        }
+    }
+
+    /// Adds to `runs`, those of one cell that are here, what is known of other machines, with seeds below `seeds`; gives the machines of what
+    /// was added.
+    pub fn complete(&self, command: &str, seeds: u64, runs: &mut Vec<Finished>) -> Vec<&str> {
+        let mut machines = Vec::new();
+        for told in self.runs.get(command).into_iter().flatten() {
+            let seed = told.run.seed;
+            if seed < seeds && runs.iter().all(|run| run.seed != seed) {
+                runs.push(told.run.clone());
+                // Of a file that was itself gathered from several.
+                machines.extend(told.machine.split("; "));
+            }
+        }
+        runs.sort_by_key(|run| run.seed);
+        machines
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::super::results::CellResult;
+    use super::*;
+
+    fn run(seed: u64, accuracy: f64) -> Finished {
+        Finished {
+            seed,
+            run: format!("mnist-{seed}"),
+            data: "mnist".to_string(),
+            reported_as: "sampled-mean".to_string(),
+            epochs: 10,
+            accuracy,
+            seconds: 100.0,
+            model: "00".to_string(),
+            program: None,
+        }
+    }
+
+    fn file(folder: &std::path::Path, machine: &str, runs: Vec<Finished>) -> PathBuf {
+        let command = "protovae train --preset mnist".to_string();
+        let results = Results {
+            item: "table5".to_string(),
+            about: "ablations".to_string(),
+            version: "0".to_string(),
+            machine: machine.to_string(),
+            changes: Vec::new(),
+            cells: vec![CellResult::new("full", "mnist", command, 10, runs, None)],
+            measured: Vec::new(),
+        };
+        let path = folder.join(format!("{machine}.json"));
+        fs::write(&path, serde_json::to_vec(&results).unwrap()).unwrap();
+        path
+    }
+
+    #[test]
+    fn what_is_missing_comes_from_elsewhere_and_what_is_here_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let first = file(folder.path(), "one; three", vec![run(0, 0.5), run(3, 0.6)]);
+        let second = file(
+            folder.path(),
+            "two",
+            vec![run(3, 0.7), run(2, 0.8), run(9, 0.9)],
+        );
+        let known = Elsewhere::read(&[first, second]).unwrap();
+        let mut runs = vec![run(0, 0.99)];
+        let machines = known.complete("protovae train --preset mnist", 4, &mut runs);
+        let found: Vec<(u64, f64)> = runs.iter().map(|run| (run.seed, run.accuracy)).collect();
+        assert_eq!(found, [(0, 0.99), (2, 0.8), (3, 0.6)]);
+        assert_eq!(machines, ["one", "three", "two"]);
+        assert!(known.complete("another", 4, &mut runs).is_empty());
+        assert_eq!(runs.len(), 3);
+    }
+
+    #[test]
+    fn files_of_another_kind_are_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("plan.json");
+        fs::write(&path, "{}").unwrap();
+        let error = Elsewhere::read(&[path]).unwrap_err().to_string();
+        assert!(error.contains("plan.json"), "{error}");
+        assert!(Elsewhere::read(&[folder.path().join("none.json")]).is_err());
+    }
+}
