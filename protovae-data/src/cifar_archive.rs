@@ -19,6 +19,8 @@ pub struct CifarArchive {
     pub train: InMemoryDataset,
     /// The images of `test_batch.bin`.
     pub test: InMemoryDataset,
+    /// How many training and test images the files hold, whatever the limits.
+    pub counts: [usize; 2],
     /// The names in `batches.meta.txt`, where there is one.
     pub classes: Option<Vec<String>>,
 }
@@ -132,6 +134,10 @@ fn archive(
             ),
         ));
     }
+    let records = |members: &[Option<Vec<u8>>]| {
+        members.iter().flatten().map(Vec::len).sum::<usize>() / cifar::RECORD
+    };
+    let counts = [records(&members[..5]), records(&members[5..6])];
     let mut files = names
         .iter()
         .zip(members)
@@ -145,6 +151,7 @@ fn archive(
     Ok(CifarArchive {
         train,
         test,
+        counts,
         classes,
     })
 }

@@ -57,12 +57,20 @@ impl Elsewhere {
     }
 
     /// Adds to `runs`, those of one cell that are here, what is known of other machines, with seeds below `seeds`; gives the machines of what
-    /// was added.
-    pub fn complete(&self, command: &str, seeds: u64, runs: &mut Vec<Finished>) -> Vec<&str> {
+    /// was added. A cell holds runs on one data set: that of the runs that are here, else `stand_in`, else the first that is known.
+    pub fn complete(
+        &self,
+        command: &str,
+        seeds: u64,
+        stand_in: Option<&str>,
+        runs: &mut Vec<Finished>,
+    ) -> Vec<&str> {
         let mut machines = Vec::new();
         for told in self.runs.get(command).into_iter().flatten() {
             let seed = told.run.seed;
-            if seed < seeds && runs.iter().all(|run| run.seed != seed) {
+            let data = runs.first().map(|run| run.data.as_str()).or(stand_in);
+            let fits = data.is_none_or(|data| data == told.run.data);
+            if fits && seed < seeds && runs.iter().all(|run| run.seed != seed) {
                 runs.push(told.run.clone());
                 // Of a file that was itself gathered from several.
                 machines.extend(told.machine.split("; "));
@@ -120,12 +128,21 @@ mod tests {
         );
         let known = Elsewhere::read(&[first, second]).unwrap();
         let mut runs = vec![run(0, 0.99)];
-        let machines = known.complete("protovae train --preset mnist", 4, &mut runs);
+        let command = "protovae train --preset mnist";
+        let machines = known.complete(command, 4, None, &mut runs);
         let found: Vec<(u64, f64)> = runs.iter().map(|run| (run.seed, run.accuracy)).collect();
         assert_eq!(found, [(0, 0.99), (2, 0.8), (3, 0.6)]);
         assert_eq!(machines, ["one", "three", "two"]);
-        assert!(known.complete("another", 4, &mut runs).is_empty());
+        assert!(known.complete("another", 4, None, &mut runs).is_empty());
         assert_eq!(runs.len(), 3);
+        let mut others = Vec::new();
+        known.complete(command, 4, Some("mnist-5k"), &mut others);
+        assert!(others.is_empty(), "runs on another set");
+        let mut stand_in = run(1, 0.5);
+        stand_in.data = "mnist-5k".to_string();
+        others.push(stand_in);
+        known.complete(command, 4, None, &mut others);
+        assert_eq!(others.len(), 1, "runs on another set");
     }
 
     #[test]

@@ -93,11 +93,14 @@ impl Pool {
         }
     }
 
-    /// The configuration that is asked for, without where the data lie.
+    /// The configuration that is asked for, without where the data lie; runs on a stand-in are not those on the set itself.
     fn asked(&self, task: &Task) -> Result<serde_json::Value> {
         let mut asked = config::load(&self.source(task))?.config.to_json()?;
         if let Some(asked) = asked.as_object_mut() {
             asked.remove("data_dir");
+            if let Some(name) = &task.wanted.stand_in {
+                asked.insert("stand_in".to_string(), name.as_str().into());
+            }
         }
         Ok(asked)
     }

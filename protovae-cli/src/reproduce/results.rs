@@ -89,6 +89,55 @@ impl CellResult {
             verdict,
         }
     }
+
+    /// Our mean and deviation in words.
+    pub fn found_text(&self) -> String {
+        match self.found {
+            Some(Spread {
+                mean,
+                deviation: Some(deviation),
+                ..
+            }) => format!("{mean:.2} ± {deviation:.2}"),
+            Some(Spread { mean, .. }) => format!("{mean:.2}"),
+            None => "not run".to_string(),
+        }
+    }
+
+    /// The paper's number in words.
+    pub fn reported_text(&self) -> String {
+        match self.reported {
+            Some(Reported {
+                percent,
+                deviation: Some(deviation),
+                ..
+            }) => format!("{percent:.1} ± {deviation:.1}"),
+            Some(Reported { percent, .. }) => format!("{percent:.1}"),
+            None => "–".to_string(),
+        }
+    }
+
+    /// What the numbers rest on: name, seeds, epochs, difference, standard errors.
+    fn details(&self) -> [String; 5] {
+        let dash = || "–".to_string();
+        let seeds: Vec<String> = self.runs.iter().map(|run| run.seed.to_string()).collect();
+        let stand_in = match &self.data {
+            Some(data) if *data != self.column => format!(" ({data})"),
+            _ => String::new(),
+        };
+        [
+            format!("{}, {}{stand_in}", self.row, self.column),
+            match seeds.is_empty() {
+                true => dash(),
+                false => seeds.join(", "),
+            },
+            self.epochs.to_string(),
+            match (&self.found, &self.reported) {
+                (Some(_), None) => dash(),
+                _ => self.verdict.clone(),
+            },
+            self.errors.map_or_else(dash, |z| format!("{z:+.1}")),
+        ]
+    }
 }
 
 /// The difference of two means over its standard error.
@@ -181,43 +230,24 @@ impl Results {
             let mut words = vec![row.to_string()];
             for column in &columns {
                 let cell = cells.get(column);
-                words.push(cell.map_or_else(|| "–".to_string(), |cell| found_text(cell)));
-                words.push(reported_text(cell.and_then(|cell| cell.reported)));
+                let dash = || "–".to_string();
+                words.push(cell.map_or_else(dash, |cell| cell.found_text()));
+                words.push(cell.map_or_else(dash, |cell| cell.reported_text()));
             }
             text += &line(&words);
         }
         text += "\nTest accuracy in per cent after the last epoch, mean ± standard deviation over seeds.\n\n";
-        text += &line(
-            &[
-                "",
-                "data",
-                "seeds",
-                "epochs",
-                "difference",
-                "standard errors",
-                "command",
-            ]
-            .map(String::from),
-        );
-        text += &line(&["---"; 7].map(String::from));
+        let head = ["", "seeds", "epochs", "to the paper", "standard errors"];
+        text += &line(&head.map(String::from));
+        text += &line(&["---"; 5].map(String::from));
         for cell in &self.cells {
-            let errors = cell
-                .errors
-                .map_or_else(|| "–".to_string(), |z| format!("{z:+.1}"));
-            let seeds: Vec<String> = cell.runs.iter().map(|run| run.seed.to_string()).collect();
-            text += &line(&[
-                format!("{}, {}", cell.row, cell.column),
-                cell.data.clone().unwrap_or_else(|| "–".to_string()),
-                match seeds.is_empty() {
-                    true => "–".to_string(),
-                    false => seeds.join(", "),
-                },
-                cell.epochs.to_string(),
-                cell.verdict.clone(),
-                errors,
-                format!("`{}`", cell.command),
-            ]);
+            text += &line(&cell.details());
         }
+        text += "\nThe commands of the first seeds:\n\n```console\n";
+        for cell in &self.cells {
+            text += &format!("$ {}\n", cell.command);
+        }
+        text += "```\n";
         if !self.changes.is_empty() {
             text += "\nNot as in the paper, or not whole:\n\n";
             for change in &self.changes {
@@ -298,30 +328,6 @@ impl Results {
 pub fn line(words: &[String]) -> String {
     let cells: Vec<String> = words.iter().map(|word| word.replace('|', "\\|")).collect();
     format!("| {} |\n", cells.join(" | "))
-}
-
-fn found_text(cell: &CellResult) -> String {
-    match cell.found {
-        Some(Spread {
-            mean,
-            deviation: Some(deviation),
-            ..
-        }) => format!("{mean:.2} ± {deviation:.2}"),
-        Some(Spread { mean, .. }) => format!("{mean:.2}"),
-        None => "not run".to_string(),
-    }
-}
-
-fn reported_text(reported: Option<Reported>) -> String {
-    match reported {
-        Some(Reported {
-            percent,
-            deviation: Some(deviation),
-            ..
-        }) => format!("{percent:.1} ± {deviation:.1}"),
-        Some(Reported { percent, .. }) => format!("{percent:.1}"),
-        None => "–".to_string(),
-    }
 }
 
 #[cfg(test)]

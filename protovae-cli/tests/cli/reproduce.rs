@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::support::Place;
+use crate::support::{Place, write_idx};
 
 /// Table 5 on 64 of the embedded images, for there is no other MNIST in the folder.
 const SMALL: &str = "reproduce table5 --set data.train_limit=64 --set data.test_limit=50 --epochs 2 --seeds 2 --threads 2";
@@ -239,6 +239,23 @@ fn runs_can_be_tasks_of_other_schedulers_and_are_collected() {
         .run(&format!("reproduce table5 --out d {with}"))
         .fails(2);
     assert!(error.contains("collect"), "{error}");
+}
+
+#[test]
+fn a_run_on_a_stand_in_is_not_one_on_the_set() {
+    let place = Place::new();
+    let small = "reproduce table5 --epochs 1 --seeds 1 --threads 1 --set training.batch_size=10 --data-dir data --out a";
+    for (images, name) in [(30, "mnist-60"), (40, "mnist-80")] {
+        write_idx(&place, "data/mnist", images);
+        let ran = place.run(small).ok();
+        let found = results(&place, "a");
+        let cell = &found["cells"][0];
+        assert_eq!(cell["data"], name, "trained anew on what is there now");
+        assert_eq!(cell["verdict"], "a stand-in, not comparable");
+        let said = format!("{name} stands in for it");
+        assert!(found["changes"].to_string().contains(&said), "{found}");
+        assert!(ran.err.contains(&said), "{}", ran.err);
+    }
 }
 
 #[test]

@@ -1,13 +1,17 @@
 //! CIFAR-10 in its binary version.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::{check_limits, owned};
+use super::{check_limits, named, owned};
 use crate::{DataConfig, DataError, DataSearch, DataSplits, cifar, search};
 
 const ARCHIVE: &str = "cifar-10-binary.tar.gz";
+
+/// Training and test images.
+const OFFICIAL: [usize; 2] = [50_000, 10_000];
 
 /// `cifar-10`: photographs of ten classes, 50,000 for training and 10,000 for testing, 3×32×32.
 ///
@@ -32,10 +36,22 @@ impl Cifar10Config {
     fn load_archive(&self, path: &Path) -> Result<DataSplits, DataError> {
         let found = cifar::read_archive(path, self.train_limit, self.test_limit)?;
         let classes = found.classes.unwrap_or_else(|| owned(&cifar::CLASS_NAMES));
-        let mut splits = DataSplits::from_memory("cifar-10", classes, found.train, found.test)?;
+        let (name, note) = named("cifar-10", "CIFAR-10", found.counts, OFFICIAL);
+        let mut splits = DataSplits::from_memory(name, classes, found.train, found.test)?;
+        splits.notes.extend(note);
         splits.folder = path.parent().map(Path::to_path_buf);
         Ok(splits)
     }
+}
+
+/// How many images files hold, by their lengths, which reading them checks.
+fn records(paths: &[PathBuf]) -> Result<usize, DataError> {
+    let mut bytes = 0;
+    for path in paths {
+        let found = fs::metadata(path).map_err(|error| DataError::read(path, error))?;
+        bytes += found.len();
+    }
+    Ok((bytes / cifar::RECORD as u64) as usize)
 }
 
 #[typetag::serde(name = "cifar-10")]
@@ -69,9 +85,12 @@ impl DataConfig for Cifar10Config {
             owned(&cifar::CLASS_NAMES)
         };
         let (train, test) = files.split_at(files.len().saturating_sub(1));
+        let counts = [records(train)?, records(test)?];
         let train = cifar::read_files(train, self.train_limit)?;
         let test = cifar::read_files(test, self.test_limit)?;
-        let mut splits = DataSplits::from_memory("cifar-10", classes, train, test)?;
+        let (name, note) = named("cifar-10", "CIFAR-10", counts, OFFICIAL);
+        let mut splits = DataSplits::from_memory(name, classes, train, test)?;
+        splits.notes.extend(note);
         splits.folder = Some(folder);
         Ok(splits)
     }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::{check_limits, owned};
+use super::{check_limits, named, owned};
 use crate::{DataConfig, DataError, DataSearch, DataSplits, Dataset, InMemoryDataset, idx, search};
 
 /// The names of MNIST's classes.
@@ -46,7 +46,13 @@ pub struct MnistConfig {
 impl DataConfig for MnistConfig {
     fn load(&self, search: &DataSearch) -> Result<DataSplits, DataError> {
         let limits = [self.train_limit, self.test_limit];
-        load("mnist", &DIGITS, self.path.as_deref(), limits, search)
+        load(
+            ["mnist", "MNIST"],
+            &DIGITS,
+            self.path.as_deref(),
+            limits,
+            search,
+        )
     }
 
     fn boxed_clone(&self) -> Box<dyn DataConfig> {
@@ -74,7 +80,7 @@ impl DataConfig for FashionMnistConfig {
     fn load(&self, search: &DataSearch) -> Result<DataSplits, DataError> {
         let limits = [self.train_limit, self.test_limit];
         load(
-            "fashion-mnist",
+            ["fashion-mnist", "Fashion-MNIST"],
             &CLOTHES,
             self.path.as_deref(),
             limits,
@@ -87,8 +93,11 @@ impl DataConfig for FashionMnistConfig {
     }
 }
 
+/// Training and test images of either set.
+const OFFICIAL: [usize; 2] = [60_000, 10_000];
+
 fn load(
-    set: &str,
+    [set, title]: [&str; 2],
     classes: &[&str],
     path: Option<&Path>,
     [train_limit, test_limit]: [Option<usize>; 2],
@@ -102,17 +111,21 @@ fn load(
         spellings("t10k-labels", "idx1"),
     ];
     let (folder, files) = search::find(set, &search.folders(set, path), &wanted)?;
-    let split = |images: &Path, labels: &Path, limit| -> Result<InMemoryDataset, DataError> {
-        // Labels first: a wrong one is found before 47 MB of images are unpacked.
-        let found = idx::read_labels(labels, classes.len())?;
-        idx::join((idx::read_images(images)?, images), (found, labels), limit)
-    };
+    // And how many there are before the limit.
+    let split =
+        |images: &Path, labels: &Path, limit| -> Result<(InMemoryDataset, usize), DataError> {
+            // Labels first: a wrong one is found before 47 MB of images are unpacked.
+            let found = idx::read_labels(labels, classes.len())?;
+            let count = found.len();
+            let images = (idx::read_images(images)?, images);
+            Ok((idx::join(images, (found, labels), limit)?, count))
+        };
     // `find` returns a path for each wanted file.
     let [train_images, train_labels, test_images, test_labels] = files.as_slice() else {
         return Err(DataError::format(folder, "not all four files were found"));
     };
-    let train = split(train_images, train_labels, train_limit)?;
-    let test = split(test_images, test_labels, test_limit)?;
+    let (train, of_train) = split(train_images, train_labels, train_limit)?;
+    let (test, of_test) = split(test_images, test_labels, test_limit)?;
     if train.shape() != test.shape() {
         return Err(DataError::format(
             test_images,
@@ -123,7 +136,9 @@ fn load(
             ),
         ));
     }
-    let mut splits = DataSplits::from_memory(set, owned(classes), train, test)?;
+    let (name, note) = named(set, title, [of_train, of_test], OFFICIAL);
+    let mut splits = DataSplits::from_memory(name, owned(classes), train, test)?;
+    splits.notes.extend(note);
     splits.folder = Some(folder);
     Ok(splits)
 }

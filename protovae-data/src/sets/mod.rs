@@ -38,6 +38,27 @@ fn owned(names: &[&str]) -> Vec<String> {
     names.iter().map(ToString::to_string).collect()
 }
 
+/// The name of a set whose files hold so many training and test images, and what to know of it if these are not the `official` ones.
+fn named(
+    set: &str,
+    title: &str,
+    found: [usize; 2],
+    official: [usize; 2],
+) -> (String, Option<String>) {
+    if found == official {
+        return (set.to_string(), None);
+    }
+    let note = format!(
+        "These files hold {} training and {} test images where the official {title} has {} and {}: figures of them are none of \
+         {title}.",
+        found[0], found[1], official[0], official[1]
+    );
+    (
+        partial_name(set, found[0].saturating_add(found[1])),
+        Some(note),
+    )
+}
+
 /// The name of a set with other counts than the official one, so that figures on it are not taken for figures on that:
 /// `svhn-10k` for 10,000 images, `svhn-1234` for 1,234.
 fn partial_name(set: &str, images: usize) -> String {

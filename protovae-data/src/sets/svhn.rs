@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::mnist::DIGITS;
-use super::{check_limits, owned, partial_name};
+use super::{check_limits, named, owned};
 use crate::{
     DataConfig, DataError, DataSearch, DataSplits, ImageShape, InMemoryDataset, mat, search,
 };
@@ -13,7 +13,7 @@ use crate::{
 const SHAPE: ImageShape = ImageShape::new(3, 32, 32);
 
 /// Official numbers of training and test images.
-const OFFICIAL: (usize, usize) = (73_257, 26_032);
+const OFFICIAL: [usize; 2] = [73_257, 26_032];
 
 /// `svhn`: digits of house numbers, 73,257 for training and 26,032 for testing, 3×32×32.
 ///
@@ -46,20 +46,9 @@ impl DataConfig for SvhnConfig {
         };
         let (train, of_train) = read_split(train, self.train_limit)?;
         let (test, of_test) = read_split(test, self.test_limit)?;
-        let counts = (of_train, of_test);
-        let name = if counts == OFFICIAL {
-            "svhn".to_string()
-        } else {
-            partial_name("svhn", counts.0.saturating_add(counts.1))
-        };
+        let (name, note) = named("svhn", "SVHN", [of_train, of_test], OFFICIAL);
         let mut splits = DataSplits::from_memory(name, owned(&DIGITS), train, test)?;
-        if counts != OFFICIAL {
-            splits.notes.push(format!(
-                "These files hold {} training and {} test images where the official SVHN has {} and {}: figures of them \
-                 are none of SVHN.",
-                counts.0, counts.1, OFFICIAL.0, OFFICIAL.1
-            ));
-        }
+        splits.notes.extend(note);
         splits.folder = Some(folder);
         Ok(splits)
     }

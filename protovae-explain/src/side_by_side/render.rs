@@ -85,11 +85,11 @@ impl SideBySide {
         Words { head, rows }
     }
 
-    fn render(&self, draw: fn(&Words) -> String) -> String {
+    fn render(&self, draw: fn(Words) -> String) -> String {
         let mut parts: Vec<String> = self
             .data()
             .into_iter()
-            .map(|data| draw(&self.words(data)))
+            .map(|data| draw(self.words(data)))
             .collect();
         if self.groups.iter().any(|group| group.seeds.len() > 1) {
             parts.push("±: standard deviation over seeds.\n".to_string());
@@ -98,14 +98,14 @@ impl SideBySide {
         parts.join("\n")
     }
 
-    /// A table a data set in columns for a terminal.
+    /// A table a data set for a terminal: a row a system, or a column a system if that is narrower.
     pub fn text(&self) -> String {
-        self.render(Words::text)
+        self.render(|words| words.narrow().text())
     }
 
-    /// A table a data set as Markdown.
+    /// A table a data set as Markdown: a row a system, or a column a system if these are fewer.
     pub fn markdown(&self) -> String {
-        self.render(Words::markdown)
+        self.render(|words| words.tall().markdown())
     }
 
     /// CSV (RFC 4180): a row a system, for each figure its mean and its deviation over seeds, empty where there is none.

@@ -125,8 +125,17 @@ fn stored(folder: &Path) -> Result<Option<Plan>> {
     }
 }
 
-/// Sizes of a data set that is there, or why it is not.
-type Sizes = std::result::Result<[usize; 2], String>;
+/// A data set that is there.
+#[derive(Debug, Clone)]
+struct Found {
+    /// Another than the one asked for if it is not that as published.
+    name: String,
+    /// Images for training and testing.
+    images: [usize; 2],
+}
+
+/// What is there of a data set, or why it is not.
+type There = std::result::Result<Found, String>;
 
 /// Everything that carrying out a plan needs.
 struct Work<'a> {
@@ -134,7 +143,7 @@ struct Work<'a> {
     arguments: &'a ReproduceArgs,
     device: Device,
     /// By configuration of the data.
-    data: BTreeMap<String, Sizes>,
+    data: BTreeMap<String, There>,
     /// By what is trained, whatever the epochs.
     costs: BTreeMap<(String, Vec<String>), Cost>,
     /// What other machines made.

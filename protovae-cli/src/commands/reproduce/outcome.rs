@@ -43,7 +43,11 @@ impl Work<'_> {
                 seed: 0,
                 wanted: cell.wanted.clone(),
             });
-            for machine in self.elsewhere.complete(&first, plan.seeds, &mut runs) {
+            let stand_in = cell.wanted.stand_in.as_deref();
+            let machines_of = self
+                .elsewhere
+                .complete(&first, plan.seeds, stand_in, &mut runs);
+            for machine in machines_of {
                 if machines.iter().all(|known| known != machine) {
                     machines.push(machine.to_string());
                 }
@@ -155,9 +159,10 @@ impl Work<'_> {
                     preset: facts.data.to_string(),
                     set: Vec::new(),
                     epochs: 1,
+                    stand_in: None,
                 };
                 let [train, test] = facts.samples;
-                let here = match self.sizes(&wanted)? {
+                let here = match self.there(&wanted)? {
                     Ok(_) => {
                         let data = self.load(&wanted)?;
                         format!(
@@ -213,28 +218,14 @@ impl Work<'_> {
 
 fn sheet(results: &Results, pictures: Vec<Picture>) -> Result<Sheet> {
     let rows = results.cells.iter().map(|cell| {
-        let found = cell.found.map_or_else(
-            || "not run".to_string(),
-            |found| match found.deviation {
-                Some(deviation) => format!("{:.2} ± {deviation:.2}", found.mean),
-                None => format!("{:.2}", found.mean),
-            },
-        );
-        let paper = cell.reported.map_or_else(
-            || "–".to_string(),
-            |reported| match reported.deviation {
-                Some(deviation) => format!("{:.1} ± {deviation:.1}", reported.percent),
-                None => format!("{:.1}", reported.percent),
-            },
-        );
         vec![
             format!(
                 "{}, {}",
                 cell.row,
                 cell.data.as_deref().unwrap_or(&cell.column)
             ),
-            found,
-            paper,
+            cell.found_text(),
+            cell.reported_text(),
             cell.verdict.clone(),
             cell.runs.len().to_string(),
             cell.epochs.to_string(),

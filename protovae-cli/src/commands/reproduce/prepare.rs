@@ -2,7 +2,7 @@
 
 use protovae_data::DataSplits;
 
-use super::{Sizes, Work};
+use super::{Found, There, Work};
 use crate::args::ConfigSource;
 use crate::commands::bench;
 use crate::error::{CliError, Result};
@@ -26,14 +26,17 @@ impl Work<'_> {
         session::data(&config, self.arguments.data_dir.as_deref())
     }
 
-    /// Training and test images of a configuration, or why there are none.
-    pub(super) fn sizes(&mut self, wanted: &Wanted) -> Result<Sizes> {
+    /// The data set of a configuration, or why there is none.
+    pub(super) fn there(&mut self, wanted: &Wanted) -> Result<There> {
         let key = self.config(wanted)?.to_json()?["data"].to_string();
         if let Some(known) = self.data.get(&key) {
             return Ok(known.clone());
         }
         let found = match self.load(wanted) {
-            Ok(data) => Ok([data.train.len(), data.test.len()]),
+            Ok(data) => Ok(Found {
+                images: [data.train.len(), data.test.len()],
+                name: data.name,
+            }),
             // Where it was looked for is of this machine, and nothing for a table.
             Err(CliError::Data(error)) => {
                 let reason = error.to_string();
@@ -68,8 +71,18 @@ impl Work<'_> {
         }
         let mut kept = Vec::new();
         for mut cell in std::mem::take(&mut plan.cells) {
-            match self.sizes(&cell.wanted)? {
-                Ok(_) => kept.push(cell),
+            match self.there(&cell.wanted)? {
+                Ok(found) => {
+                    let asked = self.config(&cell.wanted)?.to_json()?;
+                    if asked["data"]["type"] != found.name.as_str() {
+                        plan.changes.push(format!(
+                            "{} is not as published here: {} stands in for it under its own name",
+                            cell.column, found.name
+                        ));
+                        cell.wanted.stand_in = Some(found.name);
+                    }
+                    kept.push(cell);
+                }
                 Err(reason) => match stand_in(&cell.wanted) {
                     Some(other) => {
                         plan.changes.push(format!(
@@ -104,8 +117,10 @@ impl Work<'_> {
         if let Some(cost) = self.costs.get(&key) {
             return Ok(*cost);
         }
-        let sizes = self.sizes(wanted)?;
-        let [train, test] = sizes.unwrap_or_default();
+        let [train, test] = self
+            .there(wanted)?
+            .map(|found| found.images)
+            .unwrap_or_default();
         let config = self.config(wanted)?;
         let spec = match presets::find(&wanted.preset)?.spec {
             spec if wanted.set.iter().all(|set| !set.starts_with("data.")) => spec,
