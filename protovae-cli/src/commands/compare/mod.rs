@@ -189,7 +189,7 @@ fn notes(arguments: &CompareArgs) -> Vec<String> {
     ];
     if arguments.images > 0 {
         notes.push(format!(
-            "Everything to the right of the seconds: on the first {} test images in the order of seed 0; maps by {} of the predicted \
+            "Everything but accuracy, parameters and seconds: on the first {} test images in the order of seed 0; maps by {} of the predicted \
              class, against a random map on the same images.",
             arguments.images, arguments.method
         ));
