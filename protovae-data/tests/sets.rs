@@ -323,6 +323,13 @@ fn cifar_10_is_read_in_the_order_of_its_files() {
     assert_eq!(labels(&*splits.test), [5]);
     assert_eq!(splits.classes[9], "truck");
     assert_eq!(splits.shape, ImageShape::new(3, 32, 32));
+    // Six images are not CIFAR-10.
+    assert_eq!(splits.name, "cifar-10-6");
+    assert!(
+        splits.notes[0].contains("50000 and 10000"),
+        "{:?}",
+        splits.notes
+    );
 }
 
 /// Where only the archive is there it is read; files in a folder win; `path` may be the archive itself.
@@ -367,6 +374,8 @@ fn cifar_10_is_read_from_its_archive() {
         (labels(&*limited.train), limited.test.len()),
         (vec![1, 1, 2], 1)
     );
+    // By what the files hold, whatever is used of it.
+    assert_eq!([&found.name, &limited.name], ["cifar-10-12"; 2]);
 
     fs::write(&archive, &packed[..packed.len() / 2]).unwrap();
     let error = Cifar10Config::default()

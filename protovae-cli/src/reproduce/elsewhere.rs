@@ -88,17 +88,7 @@ mod tests {
     use super::*;
 
     fn run(seed: u64, accuracy: f64) -> Finished {
-        Finished {
-            seed,
-            run: format!("mnist-{seed}"),
-            data: "mnist".to_string(),
-            reported_as: "sampled-mean".to_string(),
-            epochs: 10,
-            accuracy,
-            seconds: 100.0,
-            model: "00".to_string(),
-            program: None,
-        }
+        Finished::example(seed, "mnist", accuracy)
     }
 
     fn file(folder: &std::path::Path, machine: &str, runs: Vec<Finished>) -> PathBuf {
@@ -138,9 +128,7 @@ mod tests {
         let mut others = Vec::new();
         known.complete(command, 4, Some("mnist-5k"), &mut others);
         assert!(others.is_empty(), "runs on another set");
-        let mut stand_in = run(1, 0.5);
-        stand_in.data = "mnist-5k".to_string();
-        others.push(stand_in);
+        others.push(Finished::example(1, "mnist-5k", 0.5));
         known.complete(command, 4, None, &mut others);
         assert_eq!(others.len(), 1, "runs on another set");
     }

@@ -72,6 +72,24 @@ pub struct Finished {
     pub program: Option<String>,
 }
 
+#[cfg(test)]
+impl Finished {
+    /// A run on ten epochs of a data set, for tests.
+    pub fn example(seed: u64, data: &str, accuracy: f64) -> Self {
+        Self {
+            seed,
+            run: format!("{data}-{seed}"),
+            data: data.to_string(),
+            reported_as: "sampled-mean".to_string(),
+            epochs: 10,
+            accuracy,
+            seconds: 100.0,
+            model: "00".to_string(),
+            program: None,
+        }
+    }
+}
+
 fn digest(bytes: &[u8]) -> String {
     Sha256::digest(bytes)
         .iter()

@@ -335,25 +335,11 @@ pub fn line(words: &[String]) -> String {
 mod tests {
     use super::*;
 
-    fn finished(seed: u64, data: &str, accuracy: f64) -> Finished {
-        Finished {
-            seed,
-            run: format!("mnist-{seed}"),
-            data: data.to_string(),
-            reported_as: "sampled-mean".to_string(),
-            epochs: 10,
-            accuracy,
-            seconds: 100.0,
-            model: "00".to_string(),
-            program: None,
-        }
-    }
-
     fn cell(data: &str, accuracies: &[f64], reported: Option<Reported>) -> CellResult {
         let runs = accuracies
             .iter()
             .enumerate()
-            .map(|(seed, accuracy)| finished(seed as u64, data, *accuracy));
+            .map(|(seed, accuracy)| Finished::example(seed as u64, data, *accuracy));
         CellResult::new(
             "full",
             "mnist",

@@ -22,12 +22,13 @@ impl Work<'_> {
     /// What is there of a plan.
     pub(super) fn gather(&self, item: &Item, plan: &Plan) -> Result<Results> {
         let mut cells = Vec::new();
-        let mut machines = vec![format!(
+        let here = format!(
             "{}, {} threads, device {}",
             machine::processor(),
             rayon::current_num_threads(),
             self.arguments.device.device
-        )];
+        );
+        let mut machines: Vec<&str> = Vec::new();
         // Names of what is not whole, by the number of runs that are there.
         let mut short: BTreeMap<usize, Vec<String>> = BTreeMap::new();
         for cell in &plan.cells {
@@ -43,13 +44,14 @@ impl Work<'_> {
                 seed: 0,
                 wanted: cell.wanted.clone(),
             });
+            let own = (!runs.is_empty()).then_some(here.as_str());
             let stand_in = cell.wanted.stand_in.as_deref();
-            let machines_of = self
+            let others = self
                 .elsewhere
                 .complete(&first, plan.seeds, stand_in, &mut runs);
-            for machine in machines_of {
-                if machines.iter().all(|known| known != machine) {
-                    machines.push(machine.to_string());
+            for machine in own.into_iter().chain(others) {
+                if !machines.contains(&machine) {
+                    machines.push(machine);
                 }
             }
             if runs.len() < plan.seeds as usize {
@@ -73,7 +75,10 @@ impl Work<'_> {
             format!("{done} of {} runs are done of {names}", plan.seeds)
         });
         let changes = changes.collect();
-        let machine = machines.join("; ");
+        let machine = match machines.is_empty() {
+            true => here,
+            false => machines.join("; "),
+        };
         Ok(Results::of(plan, &item.about, machine, changes, cells))
     }
 
