@@ -16,7 +16,10 @@ use readers::READERS;
 type Corpus = Vec<Vec<(String, Vec<u8>)>>;
 
 static CORPUS: LazyLock<Option<Corpus>> = LazyLock::new(|| {
-    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus");
+    // As cargo says when it runs the test: with a shared target directory it may have been built in another checkout.
+    let package = std::env::var_os("CARGO_MANIFEST_DIR");
+    let package = package.map_or_else(|| env!("CARGO_MANIFEST_DIR").into(), PathBuf::from);
+    let folder = package.join("fuzz/corpus");
     // A published crate comes without its fuzzer.
     if !folder.exists() {
         return None;

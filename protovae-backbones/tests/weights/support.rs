@@ -1,7 +1,7 @@
 //! Small models, and files of their weights.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use burn::tensor::Device;
 use protovae_backbones::weights::{
@@ -13,9 +13,10 @@ use protovae_core::random::Initializer;
 use serde_json::{Value, json};
 
 pub(crate) fn golden(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("tests/golden/weights")
-        .join(name)
+    // As cargo says when it runs the test: with a shared target directory it may have been built in another checkout.
+    let package = std::env::var_os("CARGO_MANIFEST_DIR");
+    let package = package.map_or_else(|| env!("CARGO_MANIFEST_DIR").into(), PathBuf::from);
+    package.join("tests/golden/weights").join(name)
 }
 
 /// The recipe of the golden files' model.

@@ -13,7 +13,10 @@ use super::results::{CellResult, Results};
 
 /// The book; not there in a crate that was published without it.
 fn book() -> Option<PathBuf> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs");
+    // That of the checkout that is tested: with a shared target directory the program may have been built in another one.
+    let package = std::env::var_os("CARGO_MANIFEST_DIR");
+    let package = package.map_or_else(|| env!("CARGO_MANIFEST_DIR").into(), PathBuf::from);
+    let folder = package.join("../docs");
     folder.is_dir().then_some(folder)
 }
 
