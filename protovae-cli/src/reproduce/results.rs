@@ -70,12 +70,22 @@ impl CellResult {
         let accuracies: Vec<f64> = runs.iter().map(|run| 100.0 * run.accuracy).collect();
         let found = Spread::of(&accuracies);
         let data = runs.first().map(|run| run.data.clone());
-        let comparable = data.as_deref() == Some(column);
+        let whole = data.as_deref() == Some(column);
+        let shortened = reported
+            .and_then(|reported| reported.epochs)
+            .filter(|planned| epochs < *planned);
         let errors = match (found, reported) {
-            (Some(found), Some(reported)) if comparable => errors(found, reported),
+            (Some(found), Some(reported)) if whole && shortened.is_none() => {
+                errors(found, reported)
+            }
             _ => None,
         };
-        let verdict = verdict(found, reported, comparable, errors);
+        let verdict = match shortened {
+            Some(planned) if found.is_some() && whole => {
+                format!("{epochs} of {planned} epochs, not comparable")
+            }
+            _ => verdict(found, reported, whole, errors),
+        };
         Self {
             row: row.to_string(),
             column: column.to_string(),
@@ -154,7 +164,7 @@ fn errors(found: Spread, reported: Reported) -> Option<f64> {
 fn verdict(
     found: Option<Spread>,
     reported: Option<Reported>,
-    comparable: bool,
+    whole: bool,
     errors: Option<f64>,
 ) -> String {
     let Some(found) = found else {
@@ -163,7 +173,7 @@ fn verdict(
     let Some(reported) = reported else {
         return "no number in the paper".to_string();
     };
-    if !comparable {
+    if !whole {
         return "a stand-in, not comparable".to_string();
     }
     let difference = found.mean - reported.percent;
@@ -354,6 +364,7 @@ mod tests {
         percent: 99.4,
         deviation: Some(0.1),
         runs: Some(4),
+        epochs: Some(10),
     });
 
     #[test]
@@ -385,7 +396,15 @@ mod tests {
                 .verdict
                 .contains("stand-in")
         );
+        let longer = PAPER.map(|paper| Reported {
+            epochs: Some(31),
+            ..paper
+        });
+        let shortened = cell("mnist", &[0.5, 0.6], longer);
+        assert_eq!(shortened.verdict, "10 of 31 epochs, not comparable");
+        assert!(shortened.errors.is_none());
         assert_eq!(cell("mnist", &[], PAPER).verdict, "not run");
+        assert_eq!(cell("mnist", &[], longer).verdict, "not run");
         assert_eq!(
             cell("mnist", &[0.9], None).verdict,
             "no number in the paper"

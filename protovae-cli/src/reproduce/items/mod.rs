@@ -36,6 +36,9 @@ pub struct Reported {
     pub deviation: Option<f64>,
     /// The runs behind it, if given.
     pub runs: Option<usize>,
+    /// The epochs after which ours compares with it; fewer do not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub epochs: Option<usize>,
 }
 
 /// A cell of a table.
@@ -104,6 +107,7 @@ fn four(percent: f64, deviation: f64) -> Option<Reported> {
         percent,
         deviation: Some(deviation),
         runs: Some(4),
+        epochs: None,
     })
 }
 
@@ -115,6 +119,7 @@ fn known(system: &str, encoder: &str, data: &str) -> Option<Reported> {
         deviation: found.deviation.map(|deviation| 100.0 * deviation),
         // The numbers of FLINT and SENN are those of another publication, which does not count here.
         runs: (system == "protovae").then_some(4),
+        epochs: None,
     })
 }
 
@@ -254,11 +259,17 @@ pub fn all() -> Vec<Item> {
                 percent: 98.2,
                 deviation: None,
                 runs: None,
+                epochs: None,
             }),
         }],
     ));
     items.push(systems());
     items.extend(beyond::all());
+    for cell in items.iter_mut().flat_map(|item| &mut item.cells) {
+        if let Some(reported) = &mut cell.reported {
+            reported.epochs = Some(cell.wanted.epochs);
+        }
+    }
     items
 }
 
