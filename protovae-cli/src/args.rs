@@ -56,7 +56,7 @@ pub enum Command {
     Train(TrainArgs),
     /// Accuracy and every loss term of a trained model.
     Eval(EvalArgs),
-    /// Classify pictures (PNG, JPEG, WebP, BMP) and name the prototypes that speak for the class.
+    /// Classify pictures (PNG, JPEG, WebP, BMP) and name the prototypes that they are most similar to.
     Predict(PredictArgs),
     /// Show a model's prototypes: a picture, and how each one is used; or take some of them out.
     Prototypes(PrototypesArgs),
@@ -152,7 +152,8 @@ pub struct ExportArgs {
     /// A run directory, a model.safetensors or zoo:NAME.
     pub run: PathBuf,
     /// The names and layouts: pytorch (every model), reference2022 (the authors' code, small networks), torchvision
-    /// (resnet18, the encoder alone), or protovae: a model file that every command takes, with what tells strange images in it.
+    /// (resnet18, the encoder alone), or protovae: a model file that predict, explain, prototypes, export and train --init
+    /// take, with the thresholds for strange images in it.
     #[arg(long, value_name = "NAME", default_value = "pytorch", value_parser = layouts(&Layout::ALL))]
     pub layout: Layout,
     /// In what the weights of a layout protovae are stored: f32, f16 (half the size) or bf16.

@@ -60,7 +60,16 @@ const DEFAULT_PRESET: &str = "mnist-5k";
 /// # Errors
 /// [`CliError::Config`] naming the key and the nearest right name.
 pub fn load(source: &ConfigSource) -> Result<Named> {
-    load_over(source, None)
+    layered(source, None, None)
+}
+
+/// As [`load`], with the weights of a file for the start: what preset and file have of `initial_weights` gives way to it, and `--set`
+/// may name its part, layout or digest.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_with_weights(source: &ConfigSource, weights: Option<&Path>) -> Result<Named> {
+    layered(source, None, weights)
 }
 
 /// As [`load`]; if the sources name neither preset nor file, they are laid over `base`, a configuration and where it is from.
@@ -68,6 +77,14 @@ pub fn load(source: &ConfigSource) -> Result<Named> {
 /// # Errors
 /// As [`load`].
 pub fn load_over(source: &ConfigSource, base: Option<(Value, &str)>) -> Result<Named> {
+    layered(source, base, None)
+}
+
+fn layered(
+    source: &ConfigSource,
+    base: Option<(Value, &str)>,
+    weights: Option<&Path>,
+) -> Result<Named> {
     let mut origins = Vec::new();
     let mut name = None;
     let base = base.filter(|_| source.preset.is_none() && source.config.is_none());
@@ -95,6 +112,11 @@ pub fn load_over(source: &ConfigSource, base: Option<(Value, &str)>) -> Result<N
             .file_stem()
             .map(|stem| stem.to_string_lossy().into_owned());
         name = stem.or(name);
+    }
+    if let (Some(path), Value::Object(map)) = (weights, &mut merged) {
+        let weights = serde_json::json!({"path": path.display().to_string()});
+        map.insert("initial_weights".to_string(), weights);
+        origins.push(format!("--init {}", path.display()));
     }
     for assignment in &source.set {
         overlay(&mut merged, parse_assignment(assignment)?);

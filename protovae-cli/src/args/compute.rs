@@ -61,7 +61,7 @@ pub struct TrainArgs {
     )]
     pub resume: Option<PathBuf>,
     /// Start from the weights in this file instead of drawn ones: torchvision's resnet18, a model.safetensors or its run
-    /// directory, or any other file that `import` takes; short for --set initial_weights.path=FILE.
+    /// directory, or any other file that `import` takes; --set initial_weights.part=encoder and the like say what of it.
     #[arg(long, value_name = "FILE")]
     pub init: Option<PathBuf>,
     /// Try everything on two batches in a temporary folder, keep nothing.

@@ -180,10 +180,7 @@ fn plan(arguments: &TrainArgs) -> Result<(RunConfig, Place)> {
         config.training.check("training")?;
         return Ok((config, Place::Resumed(path.clone())));
     }
-    let mut named = config::load(&arguments.source)?;
-    if let Some(path) = &arguments.init {
-        named.config.initial_weights = Some(InitialWeights::of_file(path));
-    }
+    let mut named = config::load_with_weights(&arguments.source, arguments.init.as_deref())?;
     if let Some(precision) = arguments.precision {
         named.config.training.precision = precision;
     }

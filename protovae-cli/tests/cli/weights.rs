@@ -279,6 +279,13 @@ fn a_run_from_initial_weights_resumes_exactly_and_says_where_they_are_from() {
         .run("train --config whole/config.json -q --out other")
         .fails(2);
     assert!(message.contains("initial_weights.sha256"), "{message}");
+    // `--init` takes the place of the stored file, digest and all, and `--set` says what of it is taken.
+    place
+        .run("train --config whole/config.json -q --init run --set initial_weights.part=encoder --out part")
+        .ok();
+    let taken = &place.json("part/config.json")["initial_weights"];
+    assert_eq!(taken["part"], "encoder");
+    assert_ne!(taken["sha256"], stored["initial_weights"]["sha256"]);
     let message = place
         .run("train --config small.json --set initial_weights.pth=x --out other")
         .fails(2);
