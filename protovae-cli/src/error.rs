@@ -37,9 +37,23 @@ pub enum CliError {
         /// The system's reason.
         source: std::io::Error,
     },
+    /// A file or folder cannot be written: exit code 1.
+    #[error("cannot write {path}: {source}")]
+    Write {
+        /// The file or folder.
+        path: PathBuf,
+        /// The system's reason.
+        source: std::io::Error,
+    },
+    /// A result cannot be written as JSON: exit code 1.
+    #[error("cannot write this as JSON: {0}")]
+    Json(#[from] serde_json::Error),
+    /// This program's own file cannot be found or started again: exit code 1.
+    #[error("cannot start this program again: {0}")]
+    Program(std::io::Error),
     /// Standard output went away: exit code 1, said to nobody.
     #[error("cannot write to standard output: {0}")]
-    Output(#[from] std::io::Error),
+    Output(std::io::Error),
     /// Data sets are not, or not shown to be, what was published; how was reported. Exit code 1.
     #[error("{failed} of {all} sets are not the published ones, or not shown to be")]
     Unverified {

@@ -14,6 +14,7 @@ mod commands;
 pub mod config;
 mod diagnose;
 mod error;
+mod files;
 mod image_source;
 pub mod initial_weights;
 mod machine;

@@ -7,7 +7,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use protovae_core::train::{EpochRecord, Event, MetricsLine, Observer};
 use serde::Serialize;
 
-use crate::error::Result;
+use crate::error::{CliError, Result};
 
 /// How much is said, and in which form.
 #[derive(Debug, Clone, Copy, Default)]
@@ -29,7 +29,7 @@ impl Voice {
     /// If standard output is gone.
     pub fn line(&self, text: impl AsRef<str>) -> Result<()> {
         if !self.json && !self.mute {
-            writeln!(std::io::stdout().lock(), "{}", text.as_ref())?;
+            writeln!(std::io::stdout().lock(), "{}", text.as_ref()).map_err(CliError::Output)?;
         }
         Ok(())
     }
@@ -40,8 +40,8 @@ impl Voice {
     /// If standard output is gone.
     pub fn object(&self, value: &impl Serialize) -> Result<()> {
         if self.json && !self.mute {
-            let text = serde_json::to_string(value).map_err(std::io::Error::other)?;
-            writeln!(std::io::stdout().lock(), "{text}")?;
+            let text = serde_json::to_string(value)?;
+            writeln!(std::io::stdout().lock(), "{text}").map_err(CliError::Output)?;
         }
         Ok(())
     }

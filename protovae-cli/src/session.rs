@@ -99,11 +99,11 @@ fn align_environment(backend: Backend, threads: Option<usize>) -> Result<()> {
     if wanted.iter().all(is_set) {
         return Ok(());
     }
-    let error = std::process::Command::new(std::env::current_exe()?)
+    let error = std::process::Command::new(std::env::current_exe().map_err(CliError::Program)?)
         .args(std::env::args_os().skip(1))
         .envs(wanted)
         .exec();
-    Err(CliError::Output(error))
+    Err(CliError::Program(error))
 }
 
 #[cfg(not(unix))]
@@ -130,6 +130,22 @@ pub fn clean_data(config: &RunConfig, data_dir: Option<&Path>) -> Result<DataSpl
             .or_else(|| config.data_dir.clone()),
     };
     Ok(config.data.load(&search)?)
+}
+
+/// Checks that a model takes the images of a data set, whichever they are, and has their classes.
+pub fn check_fits(data: &DataSplits, card: &ModelCard) -> Result<()> {
+    let spec = model_spec(data);
+    if spec.image == card.image && spec.classes == card.class_names.len() {
+        return Ok(());
+    }
+    Err(CliError::Usage(format!(
+        "{} has images of {} in {} classes, the model takes {} in {}",
+        data.name,
+        spec.image,
+        spec.classes,
+        card.image,
+        card.class_names.len()
+    )))
 }
 
 /// The data that the model of a run was trained on.

@@ -107,7 +107,7 @@ pub fn learn_strangeness(table: &LatentTable, model: &Path) -> Result<Option<Pat
         return Ok(None);
     }
     let detector = StrangenessDetector::of(table, SHARE_REJECTED)?;
-    let text = serde_json::to_string_pretty(&detector).map_err(std::io::Error::other)?;
+    let text = serde_json::to_string_pretty(&detector)?;
     let path = strangeness_path(model);
     write_atomically(&path, text.as_bytes())?;
     Ok(Some(path))

@@ -21,6 +21,7 @@
 
 #![forbid(unsafe_code)]
 
+mod check;
 mod error;
 pub mod explainers;
 pub mod measures;

@@ -66,6 +66,16 @@ impl Words {
             .collect()
     }
 
+    /// With everything in the cells that would end a cell or a row written otherwise.
+    fn escaped(&self) -> Self {
+        let cell = |cell: &String| cell.replace('|', "\\|").replace(['\n', '\r'], " ");
+        let row = |row: &Vec<String>| row.iter().map(cell).collect();
+        Self {
+            head: row(&self.head),
+            rows: self.rows.iter().map(row).collect(),
+        }
+    }
+
     pub(crate) fn text(&self) -> String {
         let lines = self.padded().into_iter();
         let lines = lines.map(|cells| cells.join("  ").trim_end().to_string() + "\n");
@@ -73,14 +83,15 @@ impl Words {
     }
 
     pub(crate) fn markdown(&self) -> String {
-        let mut lines = self.padded().into_iter();
+        let escaped = self.escaped();
+        let mut lines = escaped.padded().into_iter();
         let line = |cells: Vec<String>| format!("| {} |\n", cells.join(" | "));
         let mut text = lines.next().map(line).unwrap_or_default();
         let rule = |(column, width): (usize, &usize)| match column {
             0 => "-".repeat((*width).max(3)),
             _ => "-".repeat(width.saturating_sub(1).max(2)) + ":",
         };
-        text += &line(self.widths().iter().enumerate().map(rule).collect());
+        text += &line(escaped.widths().iter().enumerate().map(rule).collect());
         text.extend(lines.map(line));
         text
     }
@@ -106,6 +117,12 @@ mod tests {
         assert_eq!(wide.turned().text(), turned);
         assert_eq!(wide.turned().turned().text(), wide.text());
         assert_eq!(wide.tall().text(), turned);
+        let unruly = words(&[&["cats|dogs", "a\nb"], &["run", "1"]]);
+        assert_eq!(
+            unruly.markdown().lines().next(),
+            Some("| cats\\|dogs | a b |")
+        );
+        assert!(unruly.text().starts_with("cats|dogs"));
         let long = words(&[
             &["set", "a", "b"],
             &["a long name of a run", "1", "2"],

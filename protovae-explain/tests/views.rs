@@ -9,9 +9,11 @@ use protovae_backbones as _;
 use protovae_core::model::{BoxModel, ModelConfig, ModelSpec};
 use protovae_core::random::Initializer;
 use protovae_core::{Error, ImageShape};
+use protovae_explain::explainers;
+use protovae_explain::pictures::reconstruction_grid;
 use protovae_explain::views::{
-    Evidence, LatentMap, LatentTable, Neighbours, Path, StrangenessDetector, Usage,
-    nearest_of_another_class,
+    Evidence, ExplainedImage, LatentMap, LatentTable, Neighbours, Path, PrototypeChoice,
+    StrangenessDetector, Usage, nearest_of_another_class,
 };
 
 fn model(recipe: &str) -> BoxModel {
@@ -143,6 +145,25 @@ fn labels_that_do_not_match_and_broken_batches_are_errors() {
     let broken = [Err(Error::config("data", "gone"))];
     let error = LatentTable::new(&protovae(), broken).unwrap_err();
     assert!(error.to_string().contains("gone"));
+}
+
+#[test]
+fn images_that_the_model_does_not_take_are_errors() {
+    let large = Tensor::<4>::zeros([2, 1, 9, 8], &Device::flex());
+    let batch = [Ok::<_, Error>((large.clone(), vec![0, 1]))];
+    let told = |error: Error| {
+        let said = error.to_string();
+        assert!(said.contains("1×9×8") && said.contains("1×8×8"), "{said}");
+    };
+    told(LatentTable::new(&protovae(), batch).unwrap_err());
+    told(Evidence::of(&protovae(), large.clone()).unwrap_err());
+    let error = reconstruction_grid(&protovae(), large.clone(), 1).unwrap_err();
+    assert!(error.to_string().contains("1×9×8"), "{error}");
+    let explainer = explainers::named("prp").unwrap();
+    let one = large.narrow(0, 0, 1);
+    let choice = PrototypeChoice::All;
+    let error = ExplainedImage::new(&protovae(), &*explainer, one, &choice).unwrap_err();
+    assert!(error.to_string().contains("1×9×8"), "{error}");
 }
 
 #[test]

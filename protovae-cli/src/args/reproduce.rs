@@ -1,5 +1,6 @@
 //! The arguments of `protovae reproduce`.
 
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -16,13 +17,15 @@ pub struct ReproduceArgs {
     /// Runs of everything that a table is the mean of, with seeds from 0.
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u64).range(1..=1000))]
     pub seeds: u64,
-    /// The time that all may take, such as 30m: fewer seeds, then fewer epochs, each said.
+    /// The time that all may take, such as 30m: fewer seeds, then fewer epochs, each said. The same command repeated keeps to the
+    /// plan that it made first.
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     pub budget: Option<f64>,
     /// Passes over the training set in place of the paper's, for everything.
     #[arg(long, value_name = "N")]
-    pub epochs: Option<usize>,
-    /// Override one key of every run, such as data.train_limit=1000; may be repeated.
+    pub epochs: Option<NonZeroUsize>,
+    /// Override one key of every run, such as data.train_limit=1000; may be repeated. What was changed so is not compared with
+    /// the paper, unless it is where data or initial weights lie.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub set: Vec<String>,
     /// Show the plan with its estimated time, and train nothing.

@@ -5,7 +5,7 @@ use serde_json::json;
 
 use crate::args::{EvalArgs, Split};
 use crate::config;
-use crate::error::{CliError, Result};
+use crate::error::Result;
 use crate::model_source::ModelSource;
 use crate::output::Voice;
 use crate::session;
@@ -16,17 +16,7 @@ pub fn run(arguments: &EvalArgs, voice: Voice) -> Result<()> {
     let config = config::with_data(source.config()?, &arguments.set)?;
     let (model, card) = source.load(&device)?;
     let data = session::data(&config, arguments.data_dir.as_deref())?;
-    let spec = session::model_spec(&data);
-    if spec.image != card.image || spec.classes != card.class_names.len() {
-        return Err(CliError::Usage(format!(
-            "{} has images of {} in {} classes, the model takes {} in {}",
-            data.name,
-            spec.image,
-            spec.classes,
-            card.image,
-            card.class_names.len()
-        )));
-    }
+    session::check_fits(&data, &card)?;
     let mut notes = data.notes.clone();
     let per_class = model.prototypes().map(|bank| bank.per_class);
     notes.extend(session::card_notes(&card, per_class));

@@ -63,7 +63,7 @@ pub fn run(arguments: &ExplainArgs, voice: Voice) -> Result<()> {
         choice,
         device,
     };
-    let mut sources = test_images(&source, arguments)?;
+    let mut sources = test_images(&source, arguments, &asked.card, voice)?;
     if sources.is_empty() || !arguments.images.is_empty() {
         let named = images(&arguments.images, &source, &asked.card, voice)?;
         sources.splice(0..0, named);
@@ -136,11 +136,18 @@ fn origins(
 fn test_images<'a>(
     source: &ModelSource,
     arguments: &'a ExplainArgs,
+    card: &ModelCard,
+    voice: Voice,
 ) -> Result<Vec<ImageSource<'a>>> {
     if arguments.test.is_empty() {
         return Ok(Vec::new());
     }
-    let test = session::data(&source.config()?, arguments.data_dir.as_deref())?.test;
+    let data = session::data(&source.config()?, arguments.data_dir.as_deref())?;
+    session::check_fits(&data, card)?;
+    if card.knows_other_data(&data.digest) {
+        voice.note("warning: these are not the data that the model was trained on");
+    }
+    let test = data.test;
     if let Some(number) = arguments.test.iter().find(|number| **number >= test.len()) {
         return Err(CliError::Usage(format!(
             "--test {number}: there are {} test images, numbered from 0",

@@ -103,7 +103,7 @@ fn model_file(
 /// The card with what tells strange images, so that a file alone is enough for `predict`.
 pub fn card_with_detector(source: &ModelSource, mut card: ModelCard) -> Result<ModelCard> {
     if let Some(detector) = source.detector(&card)? {
-        card.strangeness = Some(serde_json::to_value(&detector).map_err(std::io::Error::other)?);
+        card.strangeness = Some(serde_json::to_value(&detector)?);
     }
     Ok(card)
 }

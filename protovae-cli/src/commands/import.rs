@@ -209,7 +209,7 @@ fn look(
         );
         return Ok(Vec::new());
     };
-    let pictures = draw(model, data, directory)?;
+    let pictures = draw(model, data, directory, voice)?;
     let device = match burn::module::Module::devices(model).first() {
         Some(device) => device.clone().without_autodiff(),
         None => return Ok(pictures),

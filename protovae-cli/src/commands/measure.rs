@@ -47,6 +47,7 @@ pub fn run(arguments: &MeasureArgs, voice: Voice) -> Result<()> {
         methods.insert(0, explainers::named(PATCHES)?);
     }
     let data = session::data(&config, arguments.data_dir.as_deref())?;
+    session::check_fits(&data, &card)?;
     for note in &data.notes {
         voice.note(format!("note: {note}"));
     }
@@ -97,15 +98,15 @@ pub fn run(arguments: &MeasureArgs, voice: Voice) -> Result<()> {
         "seed": arguments.seed,
         "classes": data.classes,
     });
-    let all = serde_json::to_value(&found).map_err(std::io::Error::other)?;
+    let all = serde_json::to_value(&found)?;
     if let (Value::Object(object), Value::Object(all)) = (&mut object, all) {
         object.extend(all);
     }
     if let Some(cue) = &cue {
-        object["cue"] = serde_json::to_value(cue).map_err(std::io::Error::other)?;
+        object["cue"] = serde_json::to_value(cue)?;
     }
     if let Some(path) = &arguments.out {
-        let text = serde_json::to_string_pretty(&object).map_err(std::io::Error::other)?;
+        let text = serde_json::to_string_pretty(&object)?;
         write_atomically(path, (text + "\n").as_bytes())?;
         voice.note(format!("wrote {}", path.display()));
     }

@@ -20,7 +20,7 @@ pub mod zoo;
 
 use clap::CommandFactory;
 
-use crate::error::Result;
+use crate::error::{CliError, Result};
 
 /// Prints a completion script.
 pub fn completions(shell: clap_complete::Shell) -> Result<()> {
@@ -32,6 +32,5 @@ pub fn completions(shell: clap_complete::Shell) -> Result<()> {
         "protovae",
         &mut script,
     );
-    std::io::Write::write_all(&mut std::io::stdout().lock(), &script)?;
-    Ok(())
+    std::io::Write::write_all(&mut std::io::stdout().lock(), &script).map_err(CliError::Output)
 }

@@ -18,7 +18,7 @@ use crate::config::RunConfig;
 use crate::error::{CliError, Result};
 use crate::model_source::ModelSource;
 use crate::output::Voice;
-use crate::{session, tables};
+use crate::{files, session, tables};
 
 /// Takes the prototypes that `named` says out of a run's model; the result is the run `out`.
 pub fn run(arguments: &PrototypesArgs, named: &str, out: &Path, voice: Voice) -> Result<()> {
@@ -26,8 +26,7 @@ pub fn run(arguments: &PrototypesArgs, named: &str, out: &Path, voice: Voice) ->
     let source = ModelSource::named(&arguments.run)?;
     let overwrite = arguments.removal.overwrite;
     RunDirectory::check_free(out, overwrite).map_err(wrong_out)?;
-    let same = |path: &Path| std::fs::canonicalize(path).ok();
-    if same(out).is_some_and(|out| Some(out) == same(&arguments.run)) {
+    if files::same(out, &arguments.run) {
         return Err(CliError::Usage(
             "--out-run names the run itself, which is to stay as it is".to_string(),
         ));
@@ -55,7 +54,7 @@ pub fn run(arguments: &PrototypesArgs, named: &str, out: &Path, voice: Voice) ->
     card.removed_prototypes.sort_unstable();
     card.removed_prototypes.dedup();
     save_model(&new.model(), &left, &card)?;
-    draw(&left, &data, &new)?;
+    draw(&left, &data, &new, voice)?;
     let device = device.without_autodiff();
     let learned = tables::latent_table(&left, data.test.as_ref(), &device)
         .and_then(|table| tables::learn_strangeness(&table, &new.model()));
@@ -145,7 +144,7 @@ fn metrics(source: &ModelSource, found: &Evaluation) -> Result<String> {
     }
     let mut text = String::new();
     for line in &lines {
-        text.push_str(&serde_json::to_string(line).map_err(std::io::Error::other)?);
+        text.push_str(&serde_json::to_string(line)?);
         text.push('\n');
     }
     Ok(text)

@@ -36,6 +36,7 @@ pub fn run(arguments: &ReportArgs, voice: Voice) -> Result<()> {
     let method = session::method(asked, &model);
     let explainer = explainers::named(method)?;
     let data = session::data(&config, arguments.data_dir.as_deref())?;
+    session::check_fits(&data, &card)?;
     let mut warnings: Vec<String> = data.notes.clone();
     let per_class = model.prototypes().map(|bank| bank.per_class);
     warnings.extend(session::card_notes(&card, per_class));

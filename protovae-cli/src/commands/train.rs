@@ -113,7 +113,7 @@ pub fn run(arguments: &TrainArgs, voice: Voice) -> Result<()> {
     save_model(&directory.model(), &trained.model, &card)?;
     // What the steps used is not to stand beside what the pictures need.
     release_memory();
-    let pictures = draw(&trained.model, &data, &directory)?;
+    let pictures = draw(&trained.model, &data, &directory, voice)?;
     let table = tables::latent_table(
         &trained.model,
         data.test.as_ref(),
@@ -285,10 +285,12 @@ const RECONSTRUCTION_PAIRS: [usize; 2] = [5, 8];
 /// Test images that a concept is drawn with.
 const CONCEPT_IMAGES: usize = 10;
 
+/// Draws what there is to see of a model; what cannot be drawn is said and left out, for the model is done and stays.
 pub(super) fn draw(
     model: &BoxModel,
     data: &DataSplits,
     directory: &RunDirectory,
+    voice: Voice,
 ) -> Result<Vec<PathBuf>> {
     let mut written = Vec::new();
     let device = match burn::module::Module::devices(model).first() {
@@ -302,14 +304,16 @@ pub(super) fn draw(
         let panel = concept_panel(&table, &data.classes, CONCEPT_IMAGES, images)?;
         // A concept of which there is nothing in any image has no row, and all of them may be such.
         if !panel.rows.is_empty() {
-            let path = directory.path().join("concepts.png");
-            save_png(&panel.draw()?, &path)?;
-            written.push(path);
+            if let Some(picture) = drawn(panel.draw(), "concepts.png", voice)? {
+                let path = directory.path().join("concepts.png");
+                save_png(&picture, &path)?;
+                written.push(path);
+            }
         }
     }
     let prototypes = match tables::prototype_images(model, data.train.as_ref(), &device)? {
-        Some(images) => Some(images.sheet()?.into()),
-        None => supported(prototype_grid(model))?,
+        Some(images) => drawn(images.sheet().map(Into::into), "prototypes.png", voice)?,
+        None => drawn(prototype_grid(model), "prototypes.png", voice)?,
     };
     if let Some(picture) = prototypes {
         let path = directory.path().join("prototypes.png");
@@ -323,7 +327,8 @@ pub(super) fn draw(
         pairs * rows,
         &device,
     )?;
-    if let Some(picture) = supported(reconstruction_grid(model, images, pairs))? {
+    let reconstructions = reconstruction_grid(model, images, pairs);
+    if let Some(picture) = drawn(reconstructions, "reconstructions.png", voice)? {
         let path = directory.path().join("reconstructions.png");
         save_png(&picture, &path)?;
         written.push(path);
@@ -331,11 +336,16 @@ pub(super) fn draw(
     Ok(written)
 }
 
-/// A picture, or none if the model lacks what it shows.
-fn supported<T>(drawn: protovae_explain::Result<T>) -> Result<Option<T>> {
-    match drawn {
+/// A picture, or none if the model lacks what it shows or if it cannot be drawn.
+fn drawn<T>(picture: protovae_explain::Result<T>, name: &str, voice: Voice) -> Result<Option<T>> {
+    use protovae_explain::Error;
+    match picture {
         Ok(picture) => Ok(Some(picture)),
-        Err(protovae_explain::Error::Core(protovae_core::Error::Unsupported { .. })) => Ok(None),
+        Err(Error::Core(protovae_core::Error::Unsupported { .. })) => Ok(None),
+        Err(error @ Error::Shape { .. }) => {
+            voice.note(format!("note: no {name}: {error}"));
+            Ok(None)
+        }
         Err(error) => Err(error.into()),
     }
 }

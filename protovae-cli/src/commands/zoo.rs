@@ -17,8 +17,8 @@ use crate::args::{PackArgs, ZooAction, ZooArgs};
 use crate::error::{CliError, Result};
 use crate::model_source::ModelSource;
 use crate::output::Voice;
-use crate::session;
 use crate::zoo::{MODELS, digest};
+use crate::{files, session};
 
 pub fn run(arguments: &ZooArgs, voice: Voice) -> Result<()> {
     match &arguments.action {
@@ -29,7 +29,7 @@ pub fn run(arguments: &ZooArgs, voice: Voice) -> Result<()> {
 
 fn list(voice: Voice) -> Result<()> {
     for entry in &MODELS {
-        let mut object = serde_json::to_value(entry).map_err(std::io::Error::other)?;
+        let mut object = serde_json::to_value(entry)?;
         object["bytes"] = json!(entry.model.len());
         voice.object(&object)?;
         voice.line(format!(
@@ -62,6 +62,11 @@ fn pack(arguments: &PackArgs, voice: Voice) -> Result<()> {
     let source = ModelSource::named(&arguments.run)?;
     let config = source.config()?;
     RunDirectory::check_free(&arguments.out, arguments.overwrite).map_err(wrong_out)?;
+    if files::same(&arguments.out, &arguments.run) {
+        return Err(CliError::Usage(
+            "--out names the run itself, which is to stay as it is".to_string(),
+        ));
+    }
     let device = session::device(&arguments.device, voice)?;
     let (model, card) = source.load(&device)?;
     let data = session::data(&config, arguments.data_dir.as_deref())?;
@@ -74,19 +79,21 @@ fn pack(arguments: &PackArgs, voice: Voice) -> Result<()> {
     let test = session::loader(&data.test, config.training.batch_size, 1, None)?;
     let before = evaluate(&model, &test, None, &device)?;
 
+    let mut epochs = String::new();
+    for line in source.metrics()? {
+        if let MetricsLine::Epoch(_) = line {
+            epochs += &serde_json::to_string(&line)?;
+            epochs.push('\n');
+        }
+    }
+    let card = card_with_detector(&source, card)?;
+
+    // Everything is read and fits; only now is anything written.
     let directory = RunDirectory::create(&arguments.out, arguments.overwrite)?;
     if let Some(config) = portable(&config) {
         directory.write_config(&config)?;
     }
-    let mut epochs = String::new();
-    for line in source.metrics()? {
-        if let MetricsLine::Epoch(_) = line {
-            epochs += &serde_json::to_string(&line).map_err(std::io::Error::other)?;
-            epochs.push('\n');
-        }
-    }
     write_atomically(&directory.metrics(), epochs.as_bytes())?;
-    let card = card_with_detector(&source, card)?;
     save_model_as(&directory.model(), &model, &card, arguments.precision)?;
     samples(&data, &directory.path().join("samples.png"))?;
 

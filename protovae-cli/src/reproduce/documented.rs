@@ -40,6 +40,7 @@ fn again(results: &Results) -> Results {
             cell.epochs,
             cell.runs.clone(),
             cell.reported,
+            cell.changed,
         )
     });
     Results {

@@ -64,16 +64,19 @@ impl Elsewhere {
         seeds: u64,
         stand_in: Option<&str>,
         runs: &mut Vec<Finished>,
-    ) -> Vec<&str> {
-        let mut machines = Vec::new();
+    ) -> Vec<String> {
+        let mut machines: Vec<String> = Vec::new();
         for told in self.runs.get(command).into_iter().flatten() {
             let seed = told.run.seed;
             let data = runs.first().map(|run| run.data.as_str()).or(stand_in);
             let fits = data.is_none_or(|data| data == told.run.data);
             if fits && seed < seeds && runs.iter().all(|run| run.seed != seed) {
                 runs.push(told.run.clone());
-                // Of a file that was itself gathered from several.
-                machines.extend(told.machine.split("; "));
+                match &told.run.machine {
+                    Some(machine) => machines.push(machine.clone()),
+                    // Of a file that was itself gathered from several.
+                    None => machines.extend(told.machine.split("; ").map(str::to_string)),
+                }
             }
         }
         runs.sort_by_key(|run| run.seed);
@@ -99,7 +102,9 @@ mod tests {
             version: "0".to_string(),
             machine: machine.to_string(),
             changes: Vec::new(),
-            cells: vec![CellResult::new("full", "mnist", command, 10, runs, None)],
+            cells: vec![CellResult::new(
+                "full", "mnist", command, 10, runs, None, false,
+            )],
             measured: Vec::new(),
         };
         let path = folder.join(format!("{machine}.json"));
@@ -111,18 +116,16 @@ mod tests {
     fn what_is_missing_comes_from_elsewhere_and_what_is_here_stays() {
         let folder = tempfile::tempdir().unwrap();
         let first = file(folder.path(), "one; three", vec![run(0, 0.5), run(3, 0.6)]);
-        let second = file(
-            folder.path(),
-            "two",
-            vec![run(3, 0.7), run(2, 0.8), run(9, 0.9)],
-        );
+        let mut other = run(2, 0.8);
+        other.machine = Some("a node".to_string());
+        let second = file(folder.path(), "two", vec![run(3, 0.7), other, run(9, 0.9)]);
         let known = Elsewhere::read(&[first, second]).unwrap();
         let mut runs = vec![run(0, 0.99)];
         let command = "protovae train --preset mnist";
         let machines = known.complete(command, 4, None, &mut runs);
         let found: Vec<(u64, f64)> = runs.iter().map(|run| (run.seed, run.accuracy)).collect();
         assert_eq!(found, [(0, 0.99), (2, 0.8), (3, 0.6)]);
-        assert_eq!(machines, ["one", "three", "two"]);
+        assert_eq!(machines, ["one", "three", "a node"]);
         assert!(known.complete("another", 4, None, &mut runs).is_empty());
         assert_eq!(runs.len(), 3);
         let mut others = Vec::new();

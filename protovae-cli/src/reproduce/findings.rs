@@ -3,9 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use protovae_core::train::{
-    EpochRecord, MetricsLine, PrototypeHealth, RunDirectory, load_model, write_atomically,
-};
+use protovae_core::train::{EpochRecord, MetricsLine, PrototypeHealth, RunDirectory, load_model};
 use protovae_data::permutation;
 use protovae_explain::measures::{Attacked, Attacks, CueFigures};
 use serde::de::DeserializeOwned;
@@ -17,7 +15,7 @@ use crate::args::DeviceArgs;
 use crate::commands::measure::{self, CueAsked};
 use crate::error::{CliError, Result};
 use crate::output::Voice;
-use crate::{config, session, tables};
+use crate::{config, files, session, tables};
 
 /// What is measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -253,9 +251,8 @@ fn kept<T: Serialize + DeserializeOwned>(
         asked: asked.to_string(),
         found: measure()?,
     };
-    fs::create_dir_all(&folder)?;
-    let text = serde_json::to_vec_pretty(&kept).map_err(std::io::Error::other)?;
-    write_atomically(&path, &text)?;
+    files::create_folder(&folder)?;
+    files::write_json(&path, &kept)?;
     Ok(kept.found)
 }
 

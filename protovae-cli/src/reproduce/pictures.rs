@@ -14,7 +14,7 @@ use crate::args::{CompareArgs, DeviceArgs, ExplainArgs, TableFormat};
 use crate::commands::{compare, explain};
 use crate::error::{CliError, Result};
 use crate::output::Voice;
-use crate::session;
+use crate::{files, session};
 
 /// What a figure shows of its runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -176,8 +176,12 @@ fn compared(runs: &[Shown], beginning: &str, easel: &Easel) -> Result<Vec<PathBu
         easel.voice,
     )?;
     let mut written = Vec::new();
-    for entry in fs::read_dir(&folder)? {
-        let from = entry?.path();
+    let unread = |source| CliError::Read {
+        path: folder.clone(),
+        source,
+    };
+    for entry in fs::read_dir(&folder).map_err(unread)? {
+        let from = entry.map_err(unread)?.path();
         let name = from
             .file_name()
             .unwrap_or_default()
@@ -185,11 +189,12 @@ fn compared(runs: &[Shown], beginning: &str, easel: &Easel) -> Result<Vec<PathBu
             .into_owned();
         if name.starts_with(beginning) {
             let to = easel.folder.join(format!("{}.png", easel.name));
-            fs::rename(&from, &to)?;
+            fs::rename(&from, &to).map_err(|error| files::unwritten(&to, error))?;
             written.push(to);
         }
     }
-    fs::remove_dir_all(&folder)?;
+    // Nothing of use is left in it.
+    let _ = fs::remove_dir_all(&folder);
     Ok(written)
 }
 

@@ -1,10 +1,24 @@
 //! Which runs an item takes, and what a budget leaves of them.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
 use super::items::{Cell, Item, Wanted};
+
+/// What a plan was asked to be.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Asked {
+    /// Seeds of everything that a table is the mean of.
+    pub seeds: u64,
+    /// Epochs in place of the paper's.
+    pub epochs: Option<usize>,
+    /// Keys that are set over every run's.
+    pub set: Vec<String>,
+    /// Seconds that all may take.
+    pub budget: Option<f64>,
+}
 
 /// What is going to be run; stored beside the results.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -20,6 +34,9 @@ pub struct Plan {
     pub changes: Vec<String>,
     /// How long all of it is expected to take on this machine.
     pub estimated_seconds: f64,
+    /// What it was asked to be; not known of plans that were made before they had it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asked: Option<Asked>,
 }
 
 /// One run of a plan.
@@ -49,7 +66,28 @@ impl Plan {
             seeds: if item.is_figure() { 1 } else { seeds.max(1) },
             changes: Vec::new(),
             estimated_seconds: 0.0,
+            asked: None,
         }
+    }
+
+    /// Whether both were asked for the same and train the same on the same data, for however many seeds and epochs a budget left them.
+    pub fn is_again(&self, other: &Self) -> bool {
+        let trained = |cell: &Cell| {
+            let Wanted {
+                preset,
+                set,
+                stand_in,
+                ..
+            } = cell.wanted.clone();
+            (cell.row.clone(), cell.column.clone(), preset, set, stand_in)
+        };
+        self.asked.is_some()
+            && self.asked == other.asked
+            && self
+                .cells
+                .iter()
+                .map(trained)
+                .eq(other.cells.iter().map(trained))
     }
 
     /// All runs, the first seed of everything first; what two cells share is one run.
@@ -71,78 +109,95 @@ impl Plan {
 
     /// Seconds of all runs that are not done.
     pub fn seconds(&self, cost: &dyn Fn(&Wanted) -> Cost, done: &dyn Fn(&Task) -> bool) -> f64 {
-        let tasks = self.tasks().into_iter().filter(|task| !done(task));
-        tasks.map(|task| seconds(&task.wanted, cost)).sum()
+        seconds(std::slice::from_ref(self), cost, done)
     }
+}
 
-    /// Fewer seeds, then fewer epochs, until it takes no more than `budget` seconds; every change is noted.
-    pub fn shrink(
-        mut self,
-        budget: f64,
-        cost: &dyn Fn(&Wanted) -> Cost,
-        done: &dyn Fn(&Task) -> bool,
-    ) -> Self {
-        let asked = self.seeds;
-        while self.seeds > 1 && self.seconds(cost, done) > budget {
-            self.seeds -= 1;
+/// The runs of several plans that are not done; what plans share is one run.
+fn ahead(plans: &[Plan], done: &dyn Fn(&Task) -> bool) -> BTreeSet<Task> {
+    let tasks = plans.iter().flat_map(Plan::tasks);
+    tasks.filter(|task| !done(task)).collect()
+}
+
+fn seconds(plans: &[Plan], cost: &dyn Fn(&Wanted) -> Cost, done: &dyn Fn(&Task) -> bool) -> f64 {
+    let each = ahead(plans, done).into_iter().map(|task| {
+        let cost = cost(&task.wanted);
+        task.wanted.epochs as f64 * cost.epoch + cost.once
+    });
+    each.sum()
+}
+
+/// Fewer seeds, then fewer epochs, until all plans together take no more than `budget` seconds; every change is noted in the plan. The same
+/// is cut from all, so that what plans share stays one run.
+pub fn shrink(
+    plans: &mut [Plan],
+    budget: f64,
+    cost: &dyn Fn(&Wanted) -> Cost,
+    done: &dyn Fn(&Task) -> bool,
+) {
+    let asked: Vec<u64> = plans.iter().map(|plan| plan.seeds).collect();
+    while seconds(plans, cost, done) > budget {
+        let most = plans.iter().map(|plan| plan.seeds).max().unwrap_or(1);
+        if most <= 1 {
+            break;
         }
-        if self.seeds < asked {
-            self.changes.push(format!(
+        for plan in plans.iter_mut().filter(|plan| plan.seeds == most) {
+            plan.seeds -= 1;
+        }
+    }
+    for (plan, asked) in plans.iter_mut().zip(asked) {
+        if plan.seeds < asked {
+            plan.changes.push(format!(
                 "{} of {asked} seeds, to keep to the budget",
-                self.seeds
+                plan.seeds
             ));
         }
-        if self.seconds(cost, done) > budget {
-            self.fewer_epochs(budget, cost, done);
-        }
-        self.estimated_seconds = self.seconds(cost, done);
-        if self.estimated_seconds > budget {
-            self.changes.push(format!(
-                "one epoch of everything takes longer than the budget: about {}",
-                duration(self.estimated_seconds)
-            ));
-        }
-        self
     }
-
-    fn fewer_epochs(
-        &mut self,
-        budget: f64,
-        cost: &dyn Fn(&Wanted) -> Cost,
-        done: &dyn Fn(&Task) -> bool,
-    ) {
-        let tasks: Vec<Task> = self
-            .tasks()
-            .into_iter()
-            .filter(|task| !done(task))
-            .collect();
-        let once: f64 = tasks.iter().map(|task| cost(&task.wanted).once).sum();
-        let epochs: f64 = tasks
-            .iter()
-            .map(|task| task.wanted.epochs as f64 * cost(&task.wanted).epoch)
-            .sum();
-        let share = ((budget - once) / epochs.max(f64::MIN_POSITIVE)).clamp(0.0, 1.0);
-        let mut said: BTreeMap<(usize, usize), ()> = BTreeMap::new();
-        for cell in &mut self.cells {
-            let before = cell.wanted.epochs;
-            let after = ((before as f64 * share).floor() as usize).clamp(1, before);
-            // What is done in full stays.
-            let kept = !tasks.iter().any(|task| task.wanted == cell.wanted);
-            if after < before && !kept {
-                cell.wanted.epochs = after;
-                said.insert((before, after), ());
-            }
-        }
-        for (before, after) in said.into_keys() {
-            self.changes
-                .push(format!("{after} of {before} epochs, to keep to the budget"));
+    if seconds(plans, cost, done) > budget {
+        fewer_epochs(plans, budget, cost, done);
+    }
+    let all = seconds(plans, cost, done);
+    for plan in plans.iter_mut() {
+        plan.estimated_seconds = plan.seconds(cost, done);
+        if all > budget && !plan.cells.is_empty() {
+            plan.changes.push(format!(
+                "one epoch of everything takes longer than the budget: about {}",
+                duration(all)
+            ));
         }
     }
 }
 
-fn seconds(wanted: &Wanted, cost: &dyn Fn(&Wanted) -> Cost) -> f64 {
-    let cost = cost(wanted);
-    wanted.epochs as f64 * cost.epoch + cost.once
+fn fewer_epochs(
+    plans: &mut [Plan],
+    budget: f64,
+    cost: &dyn Fn(&Wanted) -> Cost,
+    done: &dyn Fn(&Task) -> bool,
+) {
+    let tasks = ahead(plans, done);
+    let once: f64 = tasks.iter().map(|task| cost(&task.wanted).once).sum();
+    let epochs: f64 = tasks
+        .iter()
+        .map(|task| task.wanted.epochs as f64 * cost(&task.wanted).epoch)
+        .sum();
+    let share = ((budget - once) / epochs.max(f64::MIN_POSITIVE)).clamp(0.0, 1.0);
+    for plan in plans {
+        let mut said = BTreeSet::new();
+        for cell in &mut plan.cells {
+            let before = cell.wanted.epochs;
+            let after = ((before as f64 * share).floor() as usize).clamp(1, before.max(1));
+            // What is done in full stays.
+            let kept = !tasks.iter().any(|task| task.wanted == cell.wanted);
+            if after < before && !kept {
+                cell.wanted.epochs = after;
+                said.insert((before, after));
+            }
+        }
+        for (before, after) in said {
+            plan.changes
+                .push(format!("{after} of {before} epochs, to keep to the budget"));
+        }
+    }
 }
 
 /// `1 h 5 min`, `40 s`.
@@ -181,6 +236,18 @@ mod tests {
         Plan::new(&items::find("table5").unwrap()[0], seeds)
     }
 
+    fn shrunk(
+        seeds: u64,
+        budget: f64,
+        cost: &dyn Fn(&Wanted) -> Cost,
+        done: &dyn Fn(&Task) -> bool,
+    ) -> Plan {
+        let mut plans = [plan(seeds)];
+        shrink(&mut plans, budget, cost, done);
+        let [plan] = plans;
+        plan
+    }
+
     const COST: Cost = Cost {
         epoch: 20.0,
         once: 5.0,
@@ -200,16 +267,16 @@ mod tests {
         let none = |_: &Task| false;
         let full = plan(4).seconds(&|_| COST, &none);
         assert_eq!(full, 16.0 * 205.0);
-        let roomy = plan(4).shrink(full, &|_| COST, &none);
+        let roomy = shrunk(4, full, &|_| COST, &none);
         assert!(roomy.changes.is_empty() && roomy.seeds == 4);
-        let fewer = plan(4).shrink(full * 0.6, &|_| COST, &none);
+        let fewer = shrunk(4, full * 0.6, &|_| COST, &none);
         assert_eq!((fewer.seeds, fewer.changes.len()), (2, 1));
-        let short = plan(4).shrink(300.0, &|_| COST, &none);
+        let short = shrunk(4, 300.0, &|_| COST, &none);
         assert_eq!(short.seeds, 1);
         assert_eq!(short.cells[0].wanted.epochs, 3);
         assert_eq!(short.changes.len(), 2, "{:?}", short.changes);
         assert!(short.estimated_seconds <= 300.0);
-        let impossible = plan(4).shrink(1.0, &|_| COST, &none);
+        let impossible = shrunk(4, 1.0, &|_| COST, &none);
         assert!(
             impossible
                 .changes
@@ -219,8 +286,49 @@ mod tests {
         );
         // What is done costs nothing and stays as it is.
         let all = |_: &Task| true;
-        let done = plan(4).shrink(1.0, &|_| COST, &all);
+        let done = shrunk(4, 1.0, &|_| COST, &all);
         assert!(done.seeds == 4 && done.changes.is_empty() && done.estimated_seconds == 0.0);
+    }
+
+    #[test]
+    fn what_plans_share_costs_once_and_stays_shared() {
+        let figure = Plan::new(&items::find("fig2").unwrap()[0], 4);
+        let none = |_: &Task| false;
+        // The figure's three runs are the table's.
+        assert_eq!(
+            seconds(&[plan(1), figure.clone()], &|_| COST, &none),
+            plan(1).seconds(&|_| COST, &none)
+        );
+        for budget in [1700.0, 300.0] {
+            let mut plans = [plan(4), figure.clone()];
+            shrink(&mut plans, budget, &|_| COST, &none);
+            assert!(seconds(&plans, &|_| COST, &none) <= budget);
+            let [table, figure] = plans;
+            let runs = table.tasks();
+            assert!(figure.tasks().iter().all(|task| runs.contains(task)));
+        }
+    }
+
+    #[test]
+    fn a_plan_is_known_again_whatever_a_budget_left_of_it() {
+        let asked = |budget| Asked {
+            seeds: 4,
+            epochs: None,
+            set: Vec::new(),
+            budget,
+        };
+        let mut fresh = plan(4);
+        assert!(!fresh.is_again(&fresh.clone()), "not known what was asked");
+        fresh.asked = Some(asked(Some(300.0)));
+        let mut stored = [fresh.clone()];
+        shrink(&mut stored, 300.0, &|_| COST, &|_| false);
+        let [mut stored] = stored;
+        assert!(stored.cells != fresh.cells && stored.is_again(&fresh));
+        stored.asked = Some(asked(Some(301.0)));
+        assert!(!stored.is_again(&fresh));
+        stored.asked.clone_from(&fresh.asked);
+        stored.cells[0].wanted.stand_in = Some("mnist-5k".to_string());
+        assert!(!stored.is_again(&fresh), "other data are there now");
     }
 
     proptest! {
@@ -232,7 +340,7 @@ mod tests {
         ) {
             let cost = Cost { epoch, once };
             let none = |_: &Task| false;
-            let shrunk = plan(4).shrink(budget, &|_| cost, &none);
+            let shrunk = shrunk(4, budget, &|_| cost, &none);
             prop_assert!(shrunk.seeds >= 1 && shrunk.cells.iter().all(|cell| cell.wanted.epochs >= 1));
             if 4.0 * (epoch + once) <= budget {
                 prop_assert!(shrunk.estimated_seconds <= budget + 1e-6);

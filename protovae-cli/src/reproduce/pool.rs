@@ -4,20 +4,20 @@
 //! says so and, once it is done, which model it made. A run that is there and verified is skipped, one that is half done is
 //! gone on with, and a lock keeps two processes from the same run.
 
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-use protovae_core::train::{EpochRecord, MetricsLine, RunDirectory, write_atomically};
+use protovae_core::train::{EpochRecord, MetricsLine, RunDirectory};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::plan::Task;
 use crate::args::{ConfigSource, DeviceArgs, DevicesArgs, TrainArgs};
 use crate::commands::train;
-use crate::config;
 use crate::error::{CliError, Result};
 use crate::output::Voice;
+use crate::{config, files, machine};
 
 /// Steps between checkpoints: what a kill may cost.
 const CHECKPOINT_EVERY: usize = 200;
@@ -45,6 +45,9 @@ struct Ticket {
     /// SHA-256 of the program that made it; not known of runs that were made before tickets had it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     program: Option<String>,
+    /// The machine that it is made on: processor, threads, device; likewise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    machine: Option<String>,
 }
 
 /// A finished run.
@@ -70,6 +73,9 @@ pub struct Finished {
     /// SHA-256 of the program that made it, if it is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub program: Option<String>,
+    /// The machine that it was made on, if it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub machine: Option<String>,
 }
 
 #[cfg(test)]
@@ -86,6 +92,7 @@ impl Finished {
             seconds: 100.0,
             model: "00".to_string(),
             program: None,
+            machine: None,
         }
     }
 }
@@ -98,6 +105,16 @@ fn digest(bytes: &[u8]) -> String {
 }
 
 impl Pool {
+    /// This machine as results name it: processor, threads, device.
+    pub fn machine(&self) -> String {
+        format!(
+            "{}, {} threads, device {}",
+            machine::processor(),
+            rayon::current_num_threads(),
+            self.device.device
+        )
+    }
+
     fn source(&self, task: &Task) -> ConfigSource {
         let mut set = task.wanted.set.clone();
         set.push(format!("training.checkpoint_every={CHECKPOINT_EVERY}"));
@@ -161,8 +178,7 @@ impl Pool {
     }
 
     fn write_ticket(&self, path: &Path, ticket: &Ticket) -> Result<()> {
-        let text = serde_json::to_vec_pretty(ticket).map_err(std::io::Error::other)?;
-        Ok(write_atomically(&self.beside(path, ".json"), &text)?)
+        files::write_json(&self.beside(path, ".json"), ticket)
     }
 
     /// The run of a task, if it is done and is what was made then.
@@ -214,6 +230,7 @@ impl Pool {
                 .sum(),
             model: expected,
             program: ticket.program,
+            machine: ticket.machine,
         }))
     }
 
@@ -227,21 +244,34 @@ impl Pool {
         }
         let path = self.path(task)?;
         let lock_path = self.beside(&path, ".lock");
-        fs::create_dir_all(self.root.join("runs"))?;
-        fs::create_dir_all(self.root.join("tickets"))?;
-        let lock = File::create(&lock_path)?;
-        if lock.try_lock().is_err() {
-            voice.note(format!(
-                "another process is at {}; it is left to it",
-                path.display()
-            ));
-            return Ok(None);
+        files::create_folder(&self.root.join("runs"))?;
+        files::create_folder(&self.root.join("tickets"))?;
+        let lock = File::create(&lock_path).map_err(|error| files::unwritten(&lock_path, error))?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                voice.note(format!(
+                    "another process is at {}; it is left to it",
+                    path.display()
+                ));
+                return Ok(None);
+            }
+            // Some shared file systems have no locks. Schedulers start a task once, and training must not depend on it.
+            Err(TryLockError::Error(error)) => voice.note(format!(
+                "note: {} cannot be locked ({error}); start nothing else that trains this run",
+                lock_path.display()
+            )),
+        }
+        // Another process may have ended it since it was looked at.
+        if let Some(finished) = self.finished(task)? {
+            return Ok(Some(finished));
         }
         let mut ticket = Ticket {
             version: env!("CARGO_PKG_VERSION").to_string(),
             asked: self.asked(task)?,
             model: None,
             program: program(),
+            machine: Some(self.machine()),
         };
         // A folder without a ticket that fits is not known to be this run.
         let begun = self
@@ -250,11 +280,11 @@ impl Pool {
             && path.join("config.json").is_file();
         self.write_ticket(&path, &ticket)?;
         train::run(&self.arguments(task, &path, begun), quiet(voice))?;
-        let bytes = fs::read(path.join("model.safetensors"))?;
+        let bytes = files::read(&path.join("model.safetensors"))?;
         ticket.model = Some(digest(&bytes));
         self.write_ticket(&path, &ticket)?;
+        // The lock's file stays: whoever removed it could not tell whether another process has just opened it.
         drop(lock);
-        let _ = fs::remove_file(lock_path);
         self.finished(task)
     }
 

@@ -49,6 +49,9 @@ pub struct CellResult {
     pub runs: Vec<Finished>,
     /// What the paper has.
     pub reported: Option<Reported>,
+    /// Whether settings were changed by hand, so that it does not compare with the paper.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub changed: bool,
     /// Our mean and deviation, in per cent.
     pub found: Option<Spread>,
     /// The difference to the paper in standard errors of it, where both have deviations.
@@ -66,6 +69,7 @@ impl CellResult {
         epochs: usize,
         runs: Vec<Finished>,
         reported: Option<Reported>,
+        changed: bool,
     ) -> Self {
         let accuracies: Vec<f64> = runs.iter().map(|run| 100.0 * run.accuracy).collect();
         let found = Spread::of(&accuracies);
@@ -75,7 +79,7 @@ impl CellResult {
             .and_then(|reported| reported.epochs)
             .filter(|planned| epochs < *planned);
         let errors = match (found, reported) {
-            (Some(found), Some(reported)) if whole && shortened.is_none() => {
+            (Some(found), Some(reported)) if whole && shortened.is_none() && !changed => {
                 errors(found, reported)
             }
             _ => None,
@@ -83,6 +87,9 @@ impl CellResult {
         let verdict = match shortened {
             Some(planned) if found.is_some() && whole => {
                 format!("{epochs} of {planned} epochs, not comparable")
+            }
+            _ if changed && found.is_some() && reported.is_some() && whole => {
+                "other settings, not comparable".to_string()
             }
             _ => verdict(found, reported, whole, errors),
         };
@@ -94,6 +101,7 @@ impl CellResult {
             epochs,
             runs,
             reported,
+            changed,
             found,
             errors,
             verdict,
@@ -357,6 +365,7 @@ mod tests {
             10,
             runs.collect(),
             reported,
+            false,
         )
     }
 
@@ -405,6 +414,10 @@ mod tests {
         assert!(shortened.errors.is_none());
         assert_eq!(cell("mnist", &[], PAPER).verdict, "not run");
         assert_eq!(cell("mnist", &[], longer).verdict, "not run");
+        let CellResult { command, runs, .. } = close;
+        let changed = CellResult::new("full", "mnist", command, 10, runs, PAPER, true);
+        assert_eq!(changed.verdict, "other settings, not comparable");
+        assert!(changed.errors.is_none());
         assert_eq!(
             cell("mnist", &[0.9], None).verdict,
             "no number in the paper"

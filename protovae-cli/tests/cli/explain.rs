@@ -168,11 +168,19 @@ fn what_cannot_be_explained_is_said() {
     place
         .run("train --config black.json --out black --quiet")
         .ok();
-    let message = place.run("explain black bar.png").fails(1);
+    let message = place.run("explain black bar.png --method prp").fails(1);
     assert!(message.contains("prototypes"), "{message}");
-    let class = place
-        .run("explain black bar.png --json --method gradient-times-input")
-        .ok()
-        .object();
-    assert_eq!(class["targets"].as_array().unwrap().len(), 1, "{class}");
+    for (options, method) in [
+        ("", "integrated gradients"),
+        ("--method gradient-times-input", "gradient × input"),
+    ] {
+        let class = place
+            .run(&format!("explain black bar.png --json {options}"))
+            .ok()
+            .object();
+        assert_eq!(class["targets"].as_array().unwrap().len(), 1, "{class}");
+        assert_eq!(class["method"], method);
+    }
+    place.run("report black --quiet").ok();
+    assert!(place.path("black/report.html").is_file());
 }

@@ -57,6 +57,8 @@ fn a_table_is_trained_once_and_set_beside_the_paper() {
     let run = cells[2]["runs"][1]["run"].as_str().unwrap();
     let last = place.metrics(&format!("a/runs/{run}")).pop().unwrap();
     assert_eq!(last["test"]["accuracy"], cells[2]["runs"][1]["accuracy"]);
+    let machine = cells[2]["runs"][1]["machine"].as_str().unwrap();
+    assert!(machine.ends_with("2 threads, device cpu"), "{machine}");
     let command = cells[2]["command"].as_str().unwrap().to_string();
     assert!(
         command.starts_with("protovae train --preset mnist-5k --set model.loss.weights.kl=0"),
@@ -183,6 +185,22 @@ fn a_budget_shrinks_the_plan_openly() {
     assert!(!place.path("b").exists(), "a dry run leaves nothing");
     let ran = place.run(&format!("{small} --dry-run")).ok();
     assert_eq!(ran.out.lines().count(), 16, "{}", ran.out);
+
+    // The plan that a budget left stays what it is when the command is repeated, also with time to spare.
+    let hurried = format!("{small} --budget 1s --commands");
+    place.run(&hurried).ok();
+    let mut plan = place.json("b/table5/plan.json");
+    plan["cells"][0]["wanted"]["epochs"] = 3.into();
+    place.write("b/table5/plan.json", plan.to_string());
+    place.run(&hurried).ok();
+    let again = place.json("b/table5/plan.json");
+    assert_eq!(again["cells"], plan["cells"]);
+    assert_eq!(again["changes"], plan["changes"]);
+    place
+        .run(&hurried.replace("--budget 1s", "--budget 2s"))
+        .ok();
+    let another = place.json("b/table5/plan.json");
+    assert_eq!(another["cells"][0]["wanted"]["epochs"], 1);
 }
 
 #[test]
@@ -270,6 +288,13 @@ fn names_and_plans_that_are_not_there_are_told() {
         ran.code == Some(2) && ran.err.contains("90s, 30m or 2h"),
         "{ran:?}"
     );
+    for (set, option) in [("training.epochs=2", "--epochs"), ("seed=3", "--seeds")] {
+        let error = place
+            .run(&format!("reproduce table5 --set {set} --dry-run"))
+            .fails(2);
+        assert!(error.contains(option), "{error}");
+    }
+    assert_eq!(place.run("reproduce table5 --epochs 0").code, Some(2));
     let listed = place.run("reproduce list").ok().out;
     for name in [
         "table1", "table8", "fig2", "fig16", "s6.10", "systems", "all",

@@ -97,6 +97,16 @@ fn an_export_imports_as_what_it_was() {
         let said = said.object();
         assert_eq!(said["kept"], json!([]));
         assert_eq!(judged(&place, &out), before, "{layout}");
+        // Its accuracy is measured, since no epoch of a run says it.
+        let compared = place
+            .run(&format!("compare run {out} --images 0 --json"))
+            .ok()
+            .object();
+        let accuracies = compared["runs"].as_array().unwrap().iter();
+        let accuracies: Vec<f64> = accuracies
+            .map(|run| run["figures"]["accuracy"].as_f64().unwrap())
+            .collect();
+        assert_eq!(accuracies[0], accuracies[1]);
         let (_, ours) = safetensors(&place, "run/model.safetensors");
         let (_, theirs) = safetensors(&place, &format!("{out}/model.safetensors"));
         assert!(ours == theirs, "{layout}");

@@ -245,6 +245,10 @@ fn a_run_is_packed_as_the_zoo_has_it() {
     let first = place.bytes("small/model.safetensors");
     let message = place.run("zoo pack run --out small").fails(2);
     assert!(message.contains("exists"), "{message}");
+    let before = place.listing();
+    let message = place.run("zoo pack run --out ./run --overwrite").fails(2);
+    assert!(message.contains("the run itself"), "{message}");
+    assert_eq!(place.listing(), before);
     place.run("zoo pack run --out small --overwrite").ok();
     assert!(place.bytes("small/model.safetensors") == first);
     place.run("predict small").fails_with_usage();

@@ -3,7 +3,9 @@
 use burn::tensor::{Int, Tensor, TensorData};
 use protovae_core::model::{BoxModel, Prediction};
 use protovae_core::plugin::Target;
-use protovae_core::{Error, ImageShape, Result};
+use protovae_core::{Error, Result};
+
+use crate::check::check_images;
 
 /// Values of activations that are alive at once; more would leave the processor's cache and, with gradients, fill the memory.
 const VALUES_AT_ONCE: usize = 1 << 22;
@@ -25,15 +27,8 @@ pub(super) struct Columns {
 impl Columns {
     /// Checks that there are images of the model's shape and targets, and that all targets exist.
     pub(super) fn new(model: &BoxModel, images: &Tensor<4>, targets: &[Target]) -> Result<Self> {
-        let [samples, channels, height, width] = images.dims();
-        let found = ImageShape::new(channels, height, width);
-        if found != model.image_shape() {
-            return Err(Error::ImageShape {
-                expected: model.image_shape().to_string(),
-                found: found.to_string(),
-            });
-        }
-        if samples == 0 {
+        check_images(model, images)?;
+        if images.dims()[0] == 0 {
             return Err(Error::config("images", "at least one image must be given"));
         }
         if targets.is_empty() {

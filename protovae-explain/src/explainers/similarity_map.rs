@@ -35,10 +35,14 @@ pub fn suited(model: &BoxModel) -> &'static str {
         let image = Tensor::zeros(dims, &device.without_autodiff());
         model.valid().similarity_maps(image).is_some()
     });
-    match model.encoder() {
-        _ if compares_patches => "similarity-map",
-        Some(_) => "prp",
-        None => "integrated-gradients",
+    let walked = model.prototypes().is_some()
+        && model
+            .encoder()
+            .is_some_and(|encoder| encoder.layers().is_some());
+    match (compares_patches, walked) {
+        (true, _) => "similarity-map",
+        (false, true) => "prp",
+        (false, false) => "integrated-gradients",
     }
 }
 

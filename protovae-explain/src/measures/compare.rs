@@ -130,7 +130,8 @@ pub struct Comparison {
 
 /// Measures explainers on images `[N, C, H, W]` with their true classes. The random map is added if it is not among them.
 ///
-/// `progress` is told what comes next. An explainer that the model does not support is left out with a note.
+/// `progress` is told what comes next. An explainer that the model does not support is left out with a note. Two that are called alike
+/// are told apart by their order, as `occlusion` and `occlusion (2)`.
 ///
 /// # Errors
 /// If a setting cannot be used, images and labels do not fit each other and the model, or an explainer fails.
@@ -153,6 +154,7 @@ pub fn compare(
     // One with the seed of these settings in place of any other, and at the end of the table.
     explainers.retain(|explainer| explainer.name() != baseline);
     explainers.push(random);
+    let names = distinct(&explainers);
 
     let prototypes = model.prototypes().is_some();
     let mut notes = Vec::new();
@@ -169,9 +171,10 @@ pub fn compare(
                 continue;
             }
             let question = Question::new(model, images, *form)?;
-            for explainer in &explainers {
-                progress(&format!("{}: {}", form.name(), explainer.name()));
+            for (name, explainer) in names.iter().zip(&explainers) {
+                progress(&format!("{}: {name}", form.name()));
                 let one = One {
+                    name,
                     model,
                     images,
                     question: &question,
@@ -179,11 +182,9 @@ pub fn compare(
                     settings: &settings,
                 };
                 match one.measure(&mut measured, &mut curves) {
-                    Err(error @ Error::Unsupported { .. }) => notes.push(format!(
-                        "{} ({}) is left out: {error}",
-                        explainer.name(),
-                        form.name()
-                    )),
+                    Err(error @ Error::Unsupported { .. }) => {
+                        notes.push(format!("{name} ({}) is left out: {error}", form.name()))
+                    }
                     other => other?,
                 }
             }
@@ -218,8 +219,25 @@ pub fn compare(
     })
 }
 
+/// The names of explainers; of those that are called alike, such as two recipes of one method, the second has `(2)` behind its name.
+fn distinct(explainers: &[Box<dyn Explainer>]) -> Vec<String> {
+    let mut names: Vec<String> = Vec::with_capacity(explainers.len());
+    for explainer in explainers {
+        let name = explainer.name();
+        let mut own = name.to_string();
+        let mut number = 2;
+        while names.contains(&own) {
+            own = format!("{name} ({number})");
+            number += 1;
+        }
+        names.push(own);
+    }
+    names
+}
+
 /// One explainer before one question.
 struct One<'a> {
+    name: &'a str,
     model: &'a BoxModel,
     images: &'a Tensor<4>,
     question: &'a Question,
@@ -230,6 +248,7 @@ struct One<'a> {
 impl One<'_> {
     fn measure(&self, measured: &mut Vec<Measured>, curves: &mut Vec<Curve>) -> Result<()> {
         let Self {
+            name,
             model,
             images,
             question,
@@ -239,7 +258,7 @@ impl One<'_> {
         let maps = pixel_maps(model, *explainer, images, &question.targets)?;
         let mut keep = |quantity, values| {
             measured.push(Measured {
-                explainer: explainer.name().to_string(),
+                explainer: (*name).to_string(),
                 quantity,
                 form: question.form,
                 values,
@@ -261,7 +280,7 @@ impl One<'_> {
             let found = settings.ordering.measure(model, images, question, &maps)?;
             keep(Quantity::OrderingArea, found.areas);
             curves.push(Curve {
-                explainer: explainer.name().to_string(),
+                explainer: (*name).to_string(),
                 form: question.form,
                 scores: found.curve,
             });

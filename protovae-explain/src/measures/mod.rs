@@ -43,6 +43,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use protovae_core::model::{BoxModel, Prediction};
 use protovae_core::{Error, ImageShape, Result};
 
+use crate::check::check_images;
 use crate::explainers::rows_at_once;
 
 /// The pixels of a map from the most to the least relevant; of equal ones the first comes first.
@@ -64,15 +65,10 @@ struct HostImages {
 impl HostImages {
     /// Checks that there are images, and that the model takes them.
     fn new(model: &BoxModel, images: &Tensor<4>) -> Result<Self> {
+        check_images(model, images)?;
         let images = images.clone().without_autodiff();
         let [count, channels, height, width] = images.dims();
         let shape = ImageShape::new(channels, height, width);
-        if shape != model.image_shape() {
-            return Err(Error::ImageShape {
-                expected: model.image_shape().to_string(),
-                found: shape.to_string(),
-            });
-        }
         if count == 0 {
             return Err(Error::config("images", "at least one image must be given"));
         }

@@ -4,6 +4,7 @@ use burn::tensor::Tensor;
 use image::{DynamicImage, GrayImage, Luma, Rgb, RgbImage};
 use protovae_core::model::BoxModel;
 
+use crate::check::check_images;
 use crate::error::{Error, Result};
 
 /// How images are laid out: row by row, `columns` a row, each pixel `scale` times as large, `gap` pixels between.
@@ -183,6 +184,7 @@ pub fn reconstruction_grid(
     images: Tensor<4>,
     pairs: usize,
 ) -> Result<DynamicImage> {
+    check_images(model, &images)?;
     let decoded = model
         .predict(images.clone())
         .latents

@@ -195,6 +195,13 @@ pub(super) fn canonise(
             LayerView::Relu => layers.push(Layer::Relu),
             // Activations are kept flat. A pending affine map keeps to the channels of the maps before: see `take_in`.
             LayerView::Flatten => {
+                // What follows has a value for each pixel, and cannot be joined with one for each channel.
+                let follows = views.get(number + 1);
+                if matches!(follows, Some(LayerView::ChannelAffine { .. }))
+                    && let Some(affine) = pending.take()
+                {
+                    layers.push(self::affine(affine, shape));
+                }
                 if pending.is_none() {
                     shape = [elements, 1, 1];
                 }
@@ -249,6 +256,10 @@ fn fold_back(
     match map {
         LinearMap::Convolution { weight, .. } => {
             let outputs = weight.dims()[0];
+            // After flattening there is a value for each pixel, which no kernel has.
+            if shape[0] != outputs {
+                return false;
+            }
             *weight = weight.clone() * scale.clone().reshape([outputs, 1, 1, 1]);
         }
         LinearMap::FullyConnected(weight) => {

@@ -158,7 +158,7 @@ pub(super) fn too_large(bytes: usize, limit: usize) -> Error {
     Error::Core(protovae_core::Error::config(
         "report",
         format!(
-            "the page would have {bytes} bytes even without pictures of neighbours and predictions, more than {limit}"
+            "the page would have {bytes} bytes even without pictures of prototypes, neighbours and predictions, more than {limit}"
         ),
     ))
 }

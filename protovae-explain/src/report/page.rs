@@ -14,32 +14,38 @@ pub(super) struct Room {
     pub(super) neighbours: usize,
     /// Explained predictions.
     pub(super) predictions: usize,
+    /// Prototypes of each class.
+    pub(super) prototypes: usize,
 }
 
 impl Report {
     /// The largest page that mail and browsers take without complaint: 10 MB.
     pub const LARGEST: usize = 10_000_000;
 
-    /// The page, of at most `limit` bytes. Pictures of neighbours, then of predictions, are left out until it fits, and the
-    /// page says so.
+    /// The page, of at most `limit` bytes. Pictures of neighbours, then of predictions, then prototypes are left out until it fits,
+    /// and the page says so.
     ///
     /// # Errors
     /// [`Error::Core`](crate::Error::Core) if it does not fit even without them.
     pub fn to_html(&self, limit: usize) -> Result<String> {
         let most = self.predictions.len();
         let rooms = [
-            (usize::MAX, most),
-            (3, most),
-            (1, most),
-            (1, most.div_ceil(2)),
-            (0, most.div_ceil(4)),
-            (0, 0),
+            (usize::MAX, most, usize::MAX),
+            (3, most, usize::MAX),
+            (1, most, usize::MAX),
+            (1, most.div_ceil(2), usize::MAX),
+            (0, most.div_ceil(4), usize::MAX),
+            (0, 0, usize::MAX),
+            (0, 0, 3),
+            (0, 0, 1),
+            (0, 0, 0),
         ];
         let mut smallest = 0;
-        for (step, (neighbours, predictions)) in rooms.into_iter().enumerate() {
+        for (step, (neighbours, predictions, prototypes)) in rooms.into_iter().enumerate() {
             let room = Room {
                 neighbours,
                 predictions,
+                prototypes,
             };
             let page = self.page(room, step > 0).into_string();
             if page.len() <= limit {
@@ -185,5 +191,37 @@ fn glossary(concepts: bool) -> Markup {
     let words = concepts.then_some(CONCEPT).into_iter().chain(words);
     html! {
         dl .glossary { @for (word, meaning) in words { dt { (word) } dd { (meaning) } } }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::super::{ClassPrototypes, Picture, PrototypeEntry};
+    use super::*;
+
+    #[test]
+    fn prototypes_are_the_last_that_a_small_page_does_without() {
+        let noise = image::RgbImage::from_fn(64, 64, |x, y| {
+            image::Rgb([(x * y % 251) as u8, (x * 7 + y * 13) as u8, (x ^ y) as u8])
+        });
+        let entry = |name: usize| PrototypeEntry {
+            name: format!("prototype {name}"),
+            picture: Some(Picture::new(&noise, "a prototype", "").unwrap()),
+            ..PrototypeEntry::default()
+        };
+        let report = Report {
+            prototypes: vec![ClassPrototypes {
+                class: "zero".to_string(),
+                prototypes: (0..20).map(entry).collect(),
+            }],
+            ..Report::default()
+        };
+        let whole = report.to_html(Report::LARGEST).unwrap();
+        assert!(whole.contains("prototype 19") && !whole.contains("no room"));
+        let smaller = report.to_html(whole.len() / 2).unwrap();
+        assert!(smaller.contains("prototype 2") && smaller.contains("17 more"));
+        assert!(!smaller.contains("prototype 3") && smaller.contains("left out"));
+        assert!(report.to_html(100).is_err());
     }
 }

@@ -36,7 +36,10 @@ pub(super) fn section(report: &Report, room: Room) -> Option<Markup> {
         @if !report.prototypes.is_empty() { p { (what) } }
         @for class in &report.prototypes {
             h3 { (class.class) }
-            div .prototypes { @for prototype in &class.prototypes { (entry(prototype, room)) } }
+            div .prototypes { @for prototype in class.prototypes.iter().take(room.prototypes) { (entry(prototype, room)) } }
+            @if class.prototypes.len() > room.prototypes {
+                p .small { "and " (class.prototypes.len() - room.prototypes) " more, for which this page has no room" }
+            }
         }
         @if let Some(map) = &report.latent_map {
             @if !report.prototypes.is_empty() { h3 { "Where they lie" } }

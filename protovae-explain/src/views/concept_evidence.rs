@@ -8,6 +8,7 @@ use protovae_core::{Error, Result};
 use serde::{Deserialize, Serialize};
 
 use super::{largest, values};
+use crate::check::check_images;
 
 /// What one concept adds to the logit of the predicted class.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -46,12 +47,13 @@ impl ConceptEvidence {
     /// The evidence for each of images `[N, c, H, W]`, by a model as `valid()`.
     ///
     /// # Errors
-    /// [`Error::Unsupported`] if the model has no concepts, or a single class.
+    /// [`Error::Unsupported`] if the model has no concepts, or a single class; [`Error::ImageShape`] for images that it does not take.
     pub fn of(model: &BoxModel, images: Tensor<4>) -> Result<Vec<Self>> {
         let unsupported = |what| Error::Unsupported {
             model: model.kind().to_string(),
             what,
         };
+        check_images(model, &images)?;
         let model = model.valid();
         let images = images.without_autodiff();
         let concepts = model

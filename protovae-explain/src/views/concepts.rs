@@ -7,6 +7,7 @@ use protovae_core::{Error, Result};
 use serde::{Deserialize, Serialize};
 
 use super::{largest, values};
+use crate::check::check_images;
 
 /// An image with so much of a concept.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -213,6 +214,7 @@ impl Sums {
         if count == 0 {
             return Ok(());
         }
+        check_images(model, &images)?;
         let images = images.without_autodiff();
         let unsupported = |what| Error::Unsupported {
             model: model.kind().to_string(),

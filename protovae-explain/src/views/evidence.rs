@@ -8,6 +8,7 @@ use protovae_core::{Error, Result};
 use serde::{Deserialize, Serialize};
 
 use super::{largest, values};
+use crate::check::check_images;
 
 /// What one prototype adds to the logit of a class.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -55,12 +56,14 @@ impl Evidence {
     ///
     /// # Errors
     /// [`Error::Unsupported`] if the model has no prototypes, or its logits are neither linear in the similarities nor, for each
-    /// class, the largest similarity to a prototype of it: that one then has weight 1 and the others 0.
+    /// class, the largest similarity to a prototype of it: that one then has weight 1 and the others 0. [`Error::ImageShape`] for
+    /// images that the model does not take.
     pub fn of(model: &BoxModel, images: Tensor<4>) -> Result<Vec<Self>> {
         let unsupported = |what| Error::Unsupported {
             model: model.kind().to_string(),
             what,
         };
+        check_images(model, &images)?;
         let model = model.valid();
         let bank = model
             .prototypes()

@@ -12,6 +12,7 @@ use super::{
     ConceptEvidence, Contribution, Evidence, PrototypeChoice, PrototypeImages, has_concepts,
     largest, values,
 };
+use crate::check::check_images;
 use crate::error::{Error, Result};
 use crate::pictures::{
     Legend, Panel, PanelCell, PanelRow, RelevanceMaps, RelevanceScale, boxed, image_pictures,
@@ -60,7 +61,7 @@ impl ExplainedImage {
     /// Explains image `[1, C, H, W]` by the chosen prototypes; by the predicted class if the model has none.
     ///
     /// # Errors
-    /// Those of the explainer; [`Error::Shape`] for more or less than one image.
+    /// Those of the explainer; [`Error::Shape`] for more or less than one image, [`Error::Core`] for one that the model does not take.
     pub fn new(
         model: &BoxModel,
         explainer: &dyn Explainer,
@@ -74,6 +75,7 @@ impl ExplainedImage {
                 reason: "one image is explained at a time",
             });
         }
+        check_images(model, &image)?;
         let model = model.valid();
         let image = image.without_autodiff();
         let prediction = model.predict(image.clone());

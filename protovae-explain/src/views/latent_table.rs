@@ -7,6 +7,7 @@ use protovae_core::model::BoxModel;
 use protovae_core::{Error, Result};
 
 use super::{largest, squared_distance, values};
+use crate::check::check_images;
 
 /// A row for each image of a set: where it lies, what it is taken for, how well it is reconstructed.
 ///
@@ -61,7 +62,8 @@ impl LatentTable {
     /// Sends batches of images `[n, C, H, W]` and their labels through a model (as `valid()`).
     ///
     /// # Errors
-    /// The first error of `batches`; [`Error::Config`] if a batch has another number of labels than images.
+    /// The first error of `batches`; [`Error::Config`] if a batch has another number of labels than images, [`Error::ImageShape`] for
+    /// images that the model does not take.
     pub fn new<E: From<Error>>(
         model: &BoxModel,
         batches: impl IntoIterator<Item = std::result::Result<(Tensor<4>, Vec<usize>), E>>,
@@ -94,6 +96,7 @@ impl LatentTable {
         if count == 0 {
             return Ok(());
         }
+        check_images(model, &images)?;
         let images = images.without_autodiff();
         let prediction = model.predict(images.clone());
         let probabilities = values(softmax(prediction.logits, 1));

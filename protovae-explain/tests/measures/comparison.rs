@@ -67,6 +67,34 @@ fn an_oracle_beats_the_random_map_and_an_anti_oracle_does_not() {
 }
 
 #[test]
+fn two_recipes_of_one_method_are_two_rows() {
+    let recipes = ["occlusion", r#"{"type": "occlusion", "window": 1, "stride": 1}"#];
+    let methods = recipes.map(|recipe| explainers::named(recipe).unwrap());
+    let settings = Settings {
+        forms: vec![Form::Probability],
+        measures: vec![Measure::Ordering],
+        ..Settings::default()
+    };
+    let found = compare(
+        &model(),
+        &scattered(3),
+        &[0; 3],
+        methods.into(),
+        settings,
+        &mut |_| {},
+    )
+    .unwrap();
+    let names: Vec<&str> = found
+        .table
+        .rows
+        .iter()
+        .map(|row| row.explainer.as_str())
+        .collect();
+    assert_eq!(names, ["occlusion", "occlusion (2)", "random"]);
+    assert!(found.markdown().contains("| occlusion (2)"));
+}
+
+#[test]
 fn explainers_that_a_model_does_not_support_are_noted() {
     // The encoder's layers are exposed, but its means are not what this model is made of: prp refuses the class.
     let methods = vec![explainers::named("prp").unwrap()];

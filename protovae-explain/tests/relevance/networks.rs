@@ -216,3 +216,44 @@ fn any_network_is_propagated_from_all_of_its_outputs() {
         .unwrap();
     assert!(difference(&values(found), &values(expected)) < 1e-5);
 }
+
+/// Normalisation of a flattened map has a value for each pixel, which neither a kernel nor normalisation by channels can take in.
+#[test]
+fn normalisation_behind_flattening_is_canonised_as_well() {
+    let affine = |count| LayerView::ChannelAffine {
+        scale: random([count], 0.5, 1.5),
+        shift: random([count], -0.5, 0.5),
+    };
+    let image = ImageShape::new(1, 5, 4);
+    let convolution = LayerView::Conv2d {
+        weight: random([3, 1, 3, 3], -1.0, 1.0),
+        bias: Some(random([3], -1.0, 1.0)),
+        stride: [1, 1],
+        padding: [1, 1],
+    };
+    let linear = LayerView::Linear {
+        weight: random([60, 4], -1.0, 1.0),
+        bias: None,
+    };
+    let images = digits(3, image);
+    for before in [
+        vec![],
+        vec![affine(3)],
+        vec![LayerView::Relu],
+        vec![LayerView::Relu, affine(3)],
+    ] {
+        let mut views = vec![convolution.clone()];
+        views.extend(before);
+        views.extend([LayerView::Flatten, affine(60), linear.clone()]);
+        let expected = values(LayerView::replay(&views, images.clone()).unwrap());
+        for normalization in [Normalization::Fold, Normalization::Keep] {
+            let composite = Composite {
+                normalization,
+                ..Composite::prp()
+            };
+            let propagator = Propagator::of_network(views.clone(), image, &composite).unwrap();
+            let found = values(propagator.mean(images.clone()).unwrap());
+            assert!(difference(&found, &expected) < 1e-5, "{normalization:?}");
+        }
+    }
+}

@@ -2,13 +2,14 @@
 
 mod figures;
 mod prototypes;
+mod published;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
 use protovae_core::model::{BoxModel, trainable_values};
-use protovae_core::train::{EpochRecord, MetricsLine, ModelCard, write_atomically};
+use protovae_core::train::{EpochRecord, MetricsLine, ModelCard, evaluate, write_atomically};
 use protovae_data::{DataSplits, permutation};
 use protovae_explain::explainers;
 use protovae_explain::measures::{Comparison, Form, Quantity, Settings, compare};
@@ -20,7 +21,7 @@ use crate::config::RunConfig;
 use crate::error::{CliError, Result};
 use crate::model_source::ModelSource;
 use crate::output::Voice;
-use crate::{paper, session, tables};
+use crate::{session, tables};
 
 /// How far an attack may move a pixel.
 const ATTACK: f64 = 0.1;
@@ -54,6 +55,7 @@ pub fn run(arguments: &CompareArgs, voice: Voice) -> Result<()> {
         }
         let (model, card) = source.load(&device)?;
         let data = loaded.of(&config, arguments.data_dir.as_deref())?;
+        session::check_fits(&data, &card)?;
         if card.knows_other_data(&data.digest) {
             voice.note(format!(
                 "warning: {} was trained on other data than these",
@@ -85,7 +87,7 @@ pub fn run(arguments: &CompareArgs, voice: Voice) -> Result<()> {
             voice.note(format!("wrote {}", path.display()));
         }
     }
-    voice.object(&serde_json::to_value(&table).map_err(std::io::Error::other)?)?;
+    voice.object(&serde_json::to_value(&table)?)?;
     let text = match arguments.format {
         TableFormat::Text => table.text(),
         TableFormat::Markdown => table.markdown(),
@@ -213,22 +215,26 @@ fn figures_of(
             _ => None,
         })
         .collect();
-    let last = epochs.last().ok_or_else(|| {
-        CliError::Core(protovae_core::Error::Damaged {
-            path: run.path.join("metrics.jsonl"),
-            reason: "has no line of a completed epoch".to_string(),
-        })
-    })?;
+    let test = match epochs.last() {
+        Some(last) => last.test.clone(),
+        // An imported model was trained elsewhere.
+        None => {
+            let batches = session::loader(&run.data.test, config.training.batch_size, 1, None)?;
+            evaluate(&run.model, &batches, None, device)?.figures
+        }
+    };
     let mut figures = BTreeMap::from([
-        (Figure::Accuracy, last.test.accuracy),
+        (Figure::Accuracy, test.accuracy),
         (Figure::Parameters, trainable_values(&run.model) as f64),
     ]);
-    let seconds: f64 = epochs
-        .iter()
-        .map(|epoch| epoch.timing.train_seconds + epoch.timing.refining_seconds)
-        .sum();
-    figures.insert(Figure::EpochSeconds, seconds / epochs.len() as f64);
-    let other = last.test.terms.iter();
+    if !epochs.is_empty() {
+        let seconds: f64 = epochs
+            .iter()
+            .map(|epoch| epoch.timing.train_seconds + epoch.timing.refining_seconds)
+            .sum();
+        figures.insert(Figure::EpochSeconds, seconds / epochs.len() as f64);
+    }
+    let other = test.terms.iter();
     if let Some((_, error)) = other.clone().find(|(name, _)| name.ends_with("_error")) {
         figures.insert(Figure::OtherAccuracy, 1.0 - error);
     }
@@ -237,28 +243,16 @@ fn figures_of(
         voice.note(format!("measuring {place}"));
         figures.extend(measured(run, arguments, device)?);
     }
-    let json = config.to_json()?;
-    let encoder = json["model"]["encoder"]["type"].as_str().unwrap_or("");
-    let changed = config.cue.is_some() || !run.card.removed_prototypes.is_empty();
     Ok(RunFigures {
         run: run.path.display().to_string(),
         system: run.system.clone(),
         data: run.data.name.clone(),
         settings: settings(config)? + &removed(&run.card),
         seed: config.seed,
-        epochs: last.epoch,
+        epochs: epochs.last().map_or(run.card.epochs, |last| last.epoch),
         figures,
-        // A variant of a system is not what was published.
-        published: match run.system.starts_with("panvae") || answers_otherwise(&json) || changed {
-            true => None,
-            false => paper::accuracy(run.model.kind(), encoder, &run.data.name),
-        },
+        published: published::published(run, config)?,
     })
-}
-
-/// Whether FLINT's predictor answers: the published number is the interpreter's.
-fn answers_otherwise(config: &Value) -> bool {
-    config["model"]["type"] == "flint" && config["model"]["answer"] == "predictor"
 }
 
 /// The measures of one run's explanations and prototypes.

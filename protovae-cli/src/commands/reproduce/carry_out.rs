@@ -1,12 +1,12 @@
 //! Runs one after the other, as tasks of a job array, or as commands.
 
-use std::fs;
 use std::path::Path;
 
 use protovae_core::train::write_atomically;
 
 use super::{Work, stored};
 use crate::error::{CliError, Result};
+use crate::files;
 use crate::output::shell_word;
 use crate::reproduce::items::Item;
 use crate::reproduce::plan::{Plan, Task, duration};
@@ -33,14 +33,9 @@ impl Work<'_> {
             for task in &tasks {
                 self.voice.line(self.command(task))?;
             }
-            return self
-                .voice
-                .object(&serde_json::to_value(plan).map_err(std::io::Error::other)?);
+            return self.voice.object(&serde_json::to_value(plan)?);
         }
         let folder = self.folder(item);
-        fs::create_dir_all(&folder)?;
-        let text = serde_json::to_vec_pretty(plan).map_err(std::io::Error::other)?;
-        write_atomically(&folder.join("plan.json"), &text)?;
         if self.arguments.commands {
             for number in 0..tasks.len() {
                 let mut words = self.own_command(item)?;
@@ -100,8 +95,7 @@ impl Work<'_> {
         })?;
         match self.pool.run(task, self.voice)? {
             Some(finished) => {
-                self.voice
-                    .object(&serde_json::to_value(&finished).map_err(std::io::Error::other)?)?;
+                self.voice.object(&serde_json::to_value(&finished)?)?;
                 self.voice.line(format!(
                     "{}: {:.2} %",
                     finished.run,
@@ -128,11 +122,13 @@ impl Work<'_> {
 
     /// This program again, for one run of an item.
     pub(super) fn own_command(&self, item: &Item) -> Result<Vec<String>> {
-        let absolute = |path: &Path| -> Result<String> {
-            Ok(std::path::absolute(path)?.display().to_string())
-        };
+        let absolute =
+            |path: &Path| -> Result<String> { Ok(files::absolute(path)?.display().to_string()) };
         let mut words = vec![
-            std::env::current_exe()?.display().to_string(),
+            std::env::current_exe()
+                .map_err(CliError::Program)?
+                .display()
+                .to_string(),
             "reproduce".to_string(),
             item.name.clone(),
             "--out".to_string(),
@@ -150,7 +146,7 @@ impl Work<'_> {
     }
 
     pub(super) fn submit(&self, item: &Item, tasks: usize, folder: &Path) -> Result<()> {
-        let folder = std::path::absolute(folder)?;
+        let folder = files::absolute(folder)?;
         let script = slurm::script(
             &item.name,
             tasks,

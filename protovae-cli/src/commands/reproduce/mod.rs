@@ -13,6 +13,7 @@ use serde_json::json;
 
 use crate::args::ReproduceArgs;
 use crate::error::{CliError, Result};
+use crate::files::{create_folder, write_json};
 use crate::output::Voice;
 use crate::reproduce::elsewhere::Elsewhere;
 use crate::reproduce::items::{self, Item};
@@ -58,6 +59,12 @@ pub fn run(arguments: &ReproduceArgs, voice: Voice) -> Result<()> {
         });
     }
     work.keep_to_budget(&mut plans)?;
+    if !arguments.dry_run {
+        // All of them before the first run, so that the same command finds them when it is repeated.
+        for (item, plan) in items.iter().zip(&plans) {
+            work.store(item, plan)?;
+        }
+    }
     for (item, plan) in items.iter().zip(plans) {
         match item.settings {
             Some(number) => work.settings(item, number)?,
@@ -152,6 +159,17 @@ struct Work<'a> {
 }
 
 impl Work<'_> {
+    /// Writes a plan with runs into its item's folder.
+    fn store(&self, item: &Item, plan: &Plan) -> Result<()> {
+        if item.settings.is_some() {
+            return Ok(());
+        }
+        let folder = self.folder(item);
+        create_folder(&folder)?;
+        let path = folder.join("plan.json");
+        write_json(&path, plan)
+    }
+
     fn folder(&self, item: &Item) -> PathBuf {
         self.arguments.out.join(&item.name)
     }

@@ -1,7 +1,6 @@
 //! What is there of a plan: tables, pictures, the page.
 
 use std::collections::BTreeMap;
-use std::fs;
 
 use protovae_core::train::write_atomically;
 use protovae_explain::report::{Chart, Picture, Sheet, SheetTable};
@@ -9,12 +8,13 @@ use serde_json::json;
 
 use super::Work;
 use crate::error::Result;
-use crate::machine;
+use crate::files::{create_folder, write_json};
 use crate::output::Voice;
 use crate::reproduce::findings::Bench;
 use crate::reproduce::items::{Item, Wanted};
 use crate::reproduce::pictures::{Easel, Shown, open};
 use crate::reproduce::plan::{Plan, Task};
+use crate::reproduce::pool::Finished;
 use crate::reproduce::results::{CellResult, Results};
 use crate::reproduce::settings;
 
@@ -22,13 +22,8 @@ impl Work<'_> {
     /// What is there of a plan.
     pub(super) fn gather(&self, item: &Item, plan: &Plan) -> Result<Results> {
         let mut cells = Vec::new();
-        let here = format!(
-            "{}, {} threads, device {}",
-            machine::processor(),
-            rayon::current_num_threads(),
-            self.arguments.device.device
-        );
-        let mut machines: Vec<&str> = Vec::new();
+        let here = self.pool.machine();
+        let mut machines: Vec<String> = Vec::new();
         // Names of what is not whole, by the number of runs that are there.
         let mut short: BTreeMap<usize, Vec<String>> = BTreeMap::new();
         for cell in &plan.cells {
@@ -44,12 +39,17 @@ impl Work<'_> {
                 seed: 0,
                 wanted: cell.wanted.clone(),
             });
-            let own = (!runs.is_empty()).then_some(here.as_str());
+            // Runs that were made before they knew where are taken to have been made here.
+            let mut made_on: Vec<String> = runs
+                .iter()
+                .map(|run: &Finished| run.machine.clone().unwrap_or_else(|| here.clone()))
+                .collect();
             let stand_in = cell.wanted.stand_in.as_deref();
             let others = self
                 .elsewhere
                 .complete(&first, plan.seeds, stand_in, &mut runs);
-            for machine in own.into_iter().chain(others) {
+            made_on.extend(others);
+            for machine in made_on {
                 if !machines.contains(&machine) {
                     machines.push(machine);
                 }
@@ -65,6 +65,7 @@ impl Work<'_> {
                 cell.wanted.epochs,
                 runs,
                 cell.reported,
+                cell.changed,
             ));
         }
         let changes = short.iter().map(|(done, names)| {
@@ -84,8 +85,7 @@ impl Work<'_> {
 
     pub(super) fn write_tables(&self, item: &Item, results: &Results) -> Result<()> {
         let folder = self.folder(item);
-        let json = serde_json::to_string_pretty(results).map_err(std::io::Error::other)?;
-        write_atomically(&folder.join("results.json"), (json + "\n").as_bytes())?;
+        write_json(&folder.join("results.json"), results)?;
         write_atomically(&folder.join("table.md"), results.markdown().as_bytes())?;
         write_atomically(&folder.join("table.csv"), results.csv().as_bytes())?;
         Ok(())
@@ -150,8 +150,7 @@ impl Work<'_> {
     }
 
     pub(super) fn show(&self, results: &Results) -> Result<()> {
-        self.voice
-            .object(&serde_json::to_value(results).map_err(std::io::Error::other)?)?;
+        self.voice.object(&serde_json::to_value(results)?)?;
         self.voice.line(results.markdown())
     }
 
@@ -214,7 +213,7 @@ impl Work<'_> {
             .object(&json!({"item": item.name, "about": item.about, "rows": rows}))?;
         if !self.arguments.dry_run {
             let folder = self.folder(item);
-            fs::create_dir_all(&folder)?;
+            create_folder(&folder)?;
             write_atomically(&folder.join("table.md"), text.as_bytes())?;
         }
         self.voice.line(text)

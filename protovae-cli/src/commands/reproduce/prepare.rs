@@ -1,13 +1,15 @@
 //! From an item to a plan: which data are there, what everything costs, what a budget leaves.
 
+use std::num::NonZeroUsize;
+
 use protovae_data::DataSplits;
 
-use super::{Found, There, Work};
+use super::{Found, There, Work, stored};
 use crate::args::ConfigSource;
 use crate::commands::bench;
 use crate::error::{CliError, Result};
 use crate::reproduce::items::{Item, Wanted};
-use crate::reproduce::plan::{Cost, Plan, Task};
+use crate::reproduce::plan::{Asked, Cost, Plan, Task, shrink};
 use crate::{config, presets, session};
 
 impl Work<'_> {
@@ -53,11 +55,22 @@ impl Work<'_> {
         Ok(found)
     }
 
-    /// The plan of an item on the data that are there.
+    fn epochs(&self) -> Option<usize> {
+        self.arguments.epochs.map(NonZeroUsize::get)
+    }
+
+    /// The plan of an item on the data that are there, before any budget.
     pub(super) fn plan(&mut self, item: &Item) -> Result<Plan> {
         let mut plan = Plan::new(item, self.arguments.seeds);
+        plan.asked = Some(Asked {
+            seeds: self.arguments.seeds,
+            epochs: self.epochs(),
+            set: self.arguments.set.clone(),
+            budget: self.arguments.budget,
+        });
+        let compared = compared(&self.arguments.set)?;
         for cell in &mut plan.cells {
-            if let Some(epochs) = self.arguments.epochs {
+            if let Some(epochs) = self.epochs() {
                 if epochs != cell.wanted.epochs {
                     let change = format!("{epochs} of {} epochs, as asked", cell.wanted.epochs);
                     plan.changes.push(change);
@@ -65,6 +78,7 @@ impl Work<'_> {
                 cell.wanted.epochs = epochs;
             }
             cell.wanted.set.extend(self.arguments.set.iter().cloned());
+            cell.changed = !compared;
         }
         for set in &self.arguments.set {
             plan.changes.push(format!("{set}, as asked"));
@@ -90,7 +104,7 @@ impl Work<'_> {
                         ));
                         cell.wanted = other;
                         cell.wanted.set.extend(self.arguments.set.iter().cloned());
-                        if let Some(epochs) = self.arguments.epochs {
+                        if let Some(epochs) = self.epochs() {
                             cell.wanted.epochs = epochs;
                         }
                         kept.push(cell);
@@ -137,7 +151,8 @@ impl Work<'_> {
         Ok(cost)
     }
 
-    /// Measures what everything costs, and shrinks plans that take longer than the budget.
+    /// Measures what everything costs, and shrinks plans that take longer than the budget. Plans that were made before for the same
+    /// budget are kept to, or else the runs of a repeated command would be others.
     pub(super) fn keep_to_budget(&mut self, plans: &mut [Plan]) -> Result<()> {
         let wanted: Vec<Wanted> = plans
             .iter()
@@ -159,17 +174,52 @@ impl Work<'_> {
         };
         let pool = &self.pool;
         let done = |task: &Task| matches!(pool.finished(task), Ok(Some(_)));
-        let all: f64 = plans.iter().map(|plan| plan.seconds(&cost, &done)).sum();
-        for plan in plans.iter_mut() {
-            let own = plan.seconds(&cost, &done);
-            plan.estimated_seconds = own;
-            if let Some(budget) = self.arguments.budget {
-                let share = budget * own / all.max(f64::MIN_POSITIVE);
-                *plan = plan.clone().shrink(share, &cost, &done);
+        if let Some(budget) = self.arguments.budget {
+            let before: Option<Vec<Plan>> =
+                plans.iter().map(|plan| self.made_before(plan)).collect();
+            match before {
+                Some(before) => plans.clone_from_slice(&before),
+                None => shrink(plans, budget, &cost, &done),
             }
+        }
+        for plan in plans.iter_mut() {
+            plan.estimated_seconds = plan.seconds(&cost, &done);
         }
         Ok(())
     }
+
+    /// The stored plan that `plan` became under the same budget; a plan without runs is that itself.
+    fn made_before(&self, plan: &Plan) -> Option<Plan> {
+        if plan.cells.is_empty() {
+            return Some(plan.clone());
+        }
+        let stored = stored(&self.arguments.out.join(&plan.item));
+        stored.ok().flatten().filter(|stored| stored.is_again(plan))
+    }
+}
+
+/// Whether runs with these settings can be compared with the paper's.
+///
+/// # Errors
+/// [`CliError::Usage`] for settings that plans have an option for.
+fn compared(assignments: &[String]) -> Result<bool> {
+    let mut compared = true;
+    for assignment in assignments {
+        let key = assignment.split('=').next().unwrap_or_default();
+        let option = match key {
+            "training.epochs" => "--epochs",
+            "seed" => "--seeds",
+            _ => {
+                let harmless = ["initial_weights.", "data.path", "training.loader_threads"];
+                compared &= harmless.iter().any(|harmless| key.starts_with(harmless));
+                continue;
+            }
+        };
+        return Err(CliError::Usage(format!(
+            "--set {assignment}: a plan has its own; use {option}"
+        )));
+    }
+    Ok(compared)
 }
 
 /// What is trained in place of something on MNIST, where MNIST is not there.

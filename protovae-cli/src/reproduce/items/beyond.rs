@@ -50,6 +50,7 @@ fn conventions() -> Item {
         column: data.to_string(),
         wanted: wanted(data, set),
         reported: None,
+        changed: false,
     };
     let default = "the default, sampled-mean";
     let paper = |data: &str| Cell {
@@ -82,6 +83,7 @@ fn attacks() -> Item {
             column: (*data).to_string(),
             wanted: wanted(&format!("{data}{affix}"), &[]),
             reported: known(if affix.is_empty() { "protovae" } else { "" }, "", data),
+            changed: false,
         })
     });
     Item {
@@ -100,6 +102,7 @@ fn diversity() -> Item {
         column: "mnist".to_string(),
         wanted: wanted(preset, set),
         reported: None,
+        changed: false,
     };
     Item {
         findings: Some(Findings::Diversity),
@@ -126,6 +129,7 @@ fn cues() -> Item {
             column: wanted.preset.trim_end_matches("-black-box").to_string(),
             wanted,
             reported: None,
+            changed: false,
         }
     };
     let class = "cue.class=3";

@@ -14,6 +14,7 @@ fn figure(number: u8, about: &str, pictures: Pictures, runs: &[(&str, &str, &[&s
             .unwrap_or_default(),
         wanted: wanted(preset, set),
         reported: None,
+        changed: false,
     });
     Item {
         pictures: Some(pictures),

@@ -53,6 +53,9 @@ pub struct Cell {
     pub wanted: Wanted,
     /// What the paper has.
     pub reported: Option<Reported>,
+    /// Whether settings were changed by hand, so that it does not compare with the paper.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub changed: bool,
 }
 
 /// A table or figure.
@@ -150,6 +153,7 @@ fn table5() -> Item {
         column: "mnist".to_string(),
         wanted: wanted("mnist", set),
         reported,
+        changed: false,
     };
     table(
         "table5",
@@ -171,6 +175,7 @@ fn row(title: &str, system: &str, preset: impl Fn(&str) -> String, encoder: &str
             column: network.name().to_string(),
             wanted: wanted(&preset(network.name()), &[]),
             reported: known(system, encoder, network.name()),
+            changed: false,
         })
         .collect()
 }
@@ -261,6 +266,7 @@ pub fn all() -> Vec<Item> {
                 runs: None,
                 epochs: None,
             }),
+            changed: false,
         }],
     ));
     items.push(systems());

@@ -1,0 +1,51 @@
+//! Files and folders, with errors that name them.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use protovae_core::train::write_atomically;
+use serde::Serialize;
+
+use crate::error::{CliError, Result};
+
+/// Makes a folder and those above it.
+pub fn create_folder(path: &Path) -> Result<()> {
+    fs::create_dir_all(path).map_err(|source| unwritten(path, source))
+}
+
+/// The bytes of a file.
+pub fn read(path: &Path) -> Result<Vec<u8>> {
+    fs::read(path).map_err(|source| CliError::Read {
+        path: path.to_path_buf(),
+        source,
+    })
+}
+
+/// Writes indented JSON, all of it or nothing.
+pub fn write_json<T: Serialize>(path: &Path, value: &T) -> Result<()> {
+    let mut text = serde_json::to_vec_pretty(value)?;
+    text.push(b'\n');
+    Ok(write_atomically(path, &text)?)
+}
+
+/// The error of a file or folder that cannot be written.
+pub fn unwritten(path: &Path, source: std::io::Error) -> CliError {
+    CliError::Write {
+        path: path.to_path_buf(),
+        source,
+    }
+}
+
+/// A path from the root.
+pub fn absolute(path: &Path) -> Result<PathBuf> {
+    std::path::absolute(path).map_err(|source| CliError::Read {
+        path: path.to_path_buf(),
+        source,
+    })
+}
+
+/// Whether both paths are there and name the same.
+pub fn same(one: &Path, other: &Path) -> bool {
+    let resolved = |path: &Path| fs::canonicalize(path).ok();
+    resolved(one).is_some_and(|one| Some(one) == resolved(other))
+}
