@@ -1,5 +1,6 @@
 //! The tables in the book are what the stored results say: `docs/results` holds the JSON that `protovae reproduce` and
-//! `protovae compare` wrote, and pages have the tables between `<!-- table NAME -->` and `<!-- end of table -->`.
+//! `protovae compare` wrote, and pages have the tables between `<!-- table NAME -->` and `<!-- end of table -->`. In the place of `table`
+//! stands `epochs` for accuracies epoch by epoch and `late` for the last epochs of long runs.
 //!
 //! `PROTOVAE_WRITE_TABLES=1 cargo test --workspace --locked documented` writes them anew.
 
@@ -49,8 +50,15 @@ fn again(results: &Results) -> Results {
     }
 }
 
+/// The words that a table is announced by, and what then is shown of results.
+const KINDS: [(&str, fn(&Results) -> String); 3] = [
+    ("table", Results::tables),
+    ("epochs", Results::by_epoch),
+    ("late", Results::late),
+];
+
 /// The table of a stored file.
-fn table(book: &Path, name: &str) -> String {
+fn table(book: &Path, kind: fn(&Results) -> String, name: &str) -> String {
     let path = book.join(format!("results/{name}.json"));
     let bytes = fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     if name.starts_with("compare-") {
@@ -60,7 +68,19 @@ fn table(book: &Path, name: &str) -> String {
         return computed.markdown();
     }
     let stored: Results = serde_json::from_slice(&bytes).unwrap();
-    again(&stored).tables()
+    kind(&again(&stored))
+}
+
+/// The next table of a page: where its announcement begins, the announcement, its kind and its name.
+fn next(page: &str) -> Option<(usize, &str, fn(&Results) -> String, &str)> {
+    let found = KINDS.iter().filter_map(|(word, kind)| {
+        let announced = format!("<!-- {word} ");
+        let start = page.find(&announced)?;
+        let end = start + page[start..].find(" -->")?;
+        let name = &page[start + announced.len()..end];
+        Some((start, &page[start..end + " -->".len()], *kind, name))
+    });
+    found.min_by_key(|(start, ..)| *start)
 }
 
 const END: &str = "<!-- end of table -->";
@@ -69,11 +89,11 @@ const END: &str = "<!-- end of table -->";
 fn rewritten(book: &Path, page: &str) -> String {
     let mut written = String::new();
     let mut rest = page;
-    while let Some((before, after)) = rest.split_once("<!-- table ") {
-        let (name, after) = after.split_once(" -->").expect("a name");
-        let (_, after) = after.split_once(END).expect("an end");
-        let table = table(book, name);
-        written += &format!("{before}<!-- table {name} -->\n\n{}\n\n{END}", table.trim());
+    while let Some((start, announced, kind, name)) = next(rest) {
+        let (_, after) = rest[start..].split_once(END).expect("an end");
+        let table = table(book, kind, name);
+        let before = &rest[..start];
+        written += &format!("{before}{announced}\n\n{}\n\n{END}", table.trim());
         rest = after;
     }
     written + rest

@@ -7,9 +7,11 @@
 //! * `elsewhere`: runs that other machines made, from the results that were written there;
 //! * `findings`, `measured`: what is measured on the runs besides, and the tables and curves of it;
 //! * `settings`: the paper's tables of settings, held against the presets;
+//! * `course`: accuracies epoch by epoch;
 //! * `pictures`: the figures;
 //! * `slurm`: runs as the tasks of a job array.
 
+mod course;
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::expect_used)]
 mod documented;

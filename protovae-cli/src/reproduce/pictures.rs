@@ -66,7 +66,7 @@ impl Pictures {
                     .iter()
                     .map(|shown| prototypes(shown, most, easel))
                     .collect::<Result<_>>()?;
-                save_png(&stacked(&parts).into(), &path)?;
+                save_png(&arranged(&parts).into(), &path)?;
             }
             Self::Reconstructions => {
                 let mut parts = Vec::new();
@@ -74,7 +74,7 @@ impl Pictures {
                     let file = shown.run.join("reconstructions.png");
                     parts.push(titled(&shown.caption, &open(&file)?));
                 }
-                save_png(&stacked(&parts).into(), &path)?;
+                save_png(&arranged(&parts).into(), &path)?;
             }
             Self::Relevance => relevance(&runs[0], &path, easel)?,
             Self::Compared(beginning) => return compared(runs, beginning, easel),
@@ -220,15 +220,27 @@ fn titled(title: &str, picture: &RgbImage) -> RgbImage {
     canvas
 }
 
-/// Pictures one below the other.
-fn stacked(parts: &[RgbImage]) -> RgbImage {
-    let width = parts.iter().map(RgbImage::width).max().unwrap_or(1);
-    let height: u32 = parts.iter().map(RgbImage::height).sum();
-    let mut canvas = RgbImage::from_pixel(width, height.max(1), Rgb([255; 3]));
-    let mut top = 0i64;
+/// How wide a figure may become by pictures side by side.
+const WIDEST: u32 = 1200;
+
+/// Pictures in rows from left to right, as many in each as fit.
+fn arranged(parts: &[RgbImage]) -> RgbImage {
+    let mut places = Vec::with_capacity(parts.len());
+    let [mut left, mut top, mut height] = [0; 3];
+    let mut width = 1;
     for part in parts {
-        imageops::overlay(&mut canvas, part, 0, top);
-        top += i64::from(part.height());
+        if left > 0 && left + part.width() > WIDEST {
+            top += height;
+            [left, height] = [0, 0];
+        }
+        places.push((i64::from(left), i64::from(top)));
+        left += part.width();
+        height = height.max(part.height());
+        width = width.max(left);
+    }
+    let mut canvas = RgbImage::from_pixel(width, (top + height).max(1), Rgb([255; 3]));
+    for (part, (left, top)) in parts.iter().zip(places) {
+        imageops::overlay(&mut canvas, part, left, top);
     }
     canvas
 }
@@ -240,4 +252,25 @@ pub fn open(path: &Path) -> Result<RgbImage> {
         source: std::io::Error::other(error),
     })?;
     Ok(picture.to_rgb8())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pictures_stand_side_by_side_as_far_as_there_is_room() {
+        let grey = |width, height, tone| RgbImage::from_pixel(width, height, Rgb([tone; 3]));
+        let drawn = arranged(&[grey(500, 40, 1), grey(600, 60, 2), grey(300, 10, 3)]);
+        assert_eq!(drawn.dimensions(), (1100, 70));
+        let tone = |x, y| drawn.get_pixel(x, y).0[0];
+        assert_eq!([tone(0, 0), tone(500, 59), tone(299, 69)], [1, 2, 3]);
+        assert_eq!([tone(0, 50), tone(300, 69)], [255, 255]);
+        // One that is wider than all may be stands alone.
+        assert_eq!(
+            arranged(&[grey(2000, 5, 1), grey(9, 5, 1)]).dimensions(),
+            (2000, 10)
+        );
+        assert_eq!(arranged(&[]).dimensions(), (1, 1));
+    }
 }

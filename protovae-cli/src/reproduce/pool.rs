@@ -76,6 +76,9 @@ pub struct Finished {
     /// The machine that it was made on, if it is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub machine: Option<String>,
+    /// Test accuracy after each epoch, a share; empty where it is not known.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub by_epoch: Vec<f64>,
 }
 
 #[cfg(test)]
@@ -93,6 +96,7 @@ impl Finished {
             model: "00".to_string(),
             program: None,
             machine: None,
+            by_epoch: Vec::new(),
         }
     }
 }
@@ -231,6 +235,7 @@ impl Pool {
             model: expected,
             program: ticket.program,
             machine: ticket.machine,
+            by_epoch: epochs.iter().map(|epoch| epoch.test.accuracy).collect(),
         }))
     }
 

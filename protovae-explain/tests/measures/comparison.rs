@@ -68,7 +68,10 @@ fn an_oracle_beats_the_random_map_and_an_anti_oracle_does_not() {
 
 #[test]
 fn two_recipes_of_one_method_are_two_rows() {
-    let recipes = ["occlusion", r#"{"type": "occlusion", "window": 1, "stride": 1}"#];
+    let recipes = [
+        "occlusion",
+        r#"{"type": "occlusion", "window": 1, "stride": 1}"#,
+    ];
     let methods = recipes.map(|recipe| explainers::named(recipe).unwrap());
     let settings = Settings {
         forms: vec![Form::Probability],

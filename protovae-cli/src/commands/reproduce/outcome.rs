@@ -88,6 +88,7 @@ impl Work<'_> {
         write_json(&folder.join("results.json"), results)?;
         write_atomically(&folder.join("table.md"), results.markdown().as_bytes())?;
         write_atomically(&folder.join("table.csv"), results.csv().as_bytes())?;
+        write_atomically(&folder.join("epochs.md"), results.course().as_bytes())?;
         Ok(())
     }
 
