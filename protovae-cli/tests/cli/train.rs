@@ -114,11 +114,17 @@ fn an_existing_run_is_replaced_only_on_demand() {
     );
     assert_eq!(place.listing(), before);
 
-    place
-        .run("train --config small.json --epochs 1 --seed 3 --out run --overwrite")
-        .ok();
+    let overwrite = "train --config small.json --epochs 1 --seed 3 --out run --overwrite";
+    // What no run has is not the program's to remove.
+    let message = place.run(overwrite).fails(2);
+    assert!(message.contains("note.txt"), "{message}");
+    assert_eq!(place.listing(), before);
+
+    fs::remove_file(place.path("run/note.txt")).unwrap();
+    place.write("run/report.html", "of the old run");
+    place.run(overwrite).ok();
     assert_eq!(place.json("run/config.json")["seed"], 3);
-    assert!(!place.path("run/note.txt").exists());
+    assert!(!place.path("run/report.html").exists());
 }
 
 #[test]

@@ -8,7 +8,7 @@ use burn::module::Module;
 use serde::{Deserialize, Serialize};
 
 use super::RunDirectory;
-use super::files::{WRITING, digest, sync_directory, sync_file, write_atomically};
+use super::files::{WRITING, digest, entries, sync_directory, sync_file, write_atomically};
 use super::learner::Learner;
 use super::loss_scale::LossScale;
 use super::metrics::Sums;
@@ -17,6 +17,10 @@ use crate::error::{Error, Result};
 const STATE: &str = "state.json";
 const MODEL: &str = "model.bpk";
 const OPTIMIZER: &str = "optimizer.bpk";
+/// All that a checkpoint consists of.
+const FILES: [&str; 3] = [STATE, MODEL, OPTIMIZER];
+/// Digits of a checkpoint's name, at least: names sort as their steps do.
+const DIGITS: usize = 9;
 
 /// Where a run stood; everything else that a step depends on is a pure function of this and the configuration.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -49,19 +53,22 @@ struct StateFile {
 }
 
 fn name(step: usize) -> String {
-    format!("step-{step:09}")
+    format!("step-{step:0DIGITS$}")
 }
 
-/// What lies in a folder; nothing if there is no folder.
-fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
-    let entries = match fs::read_dir(folder) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(Error::io("read", folder)(error)),
+/// Whether a folder is a checkpoint, complete or not, and nothing else. Other programs call folders of theirs `step-1000`.
+pub(crate) fn is_ours(path: &Path) -> Result<bool> {
+    let name_of = |path: &Path| Some(path.file_name()?.to_str()?.to_string());
+    let numbered = |name: &str| {
+        let digits = name.strip_prefix("step-").unwrap_or_default();
+        digits.len() >= DIGITS && digits.bytes().all(|byte| byte.is_ascii_digit())
     };
-    entries
-        .map(|entry| Ok(entry.map_err(Error::io("read", folder))?.path()))
-        .collect()
+    if !name_of(path).is_some_and(|name| numbered(&name)) || !path.is_dir() {
+        return Ok(false);
+    }
+    let known = |name: String| FILES.contains(&name.as_str()) || name.starts_with(WRITING);
+    let all = entries(path)?;
+    Ok(all.iter().all(|path| name_of(path).is_some_and(known)))
 }
 
 /// Complete checkpoints of a run, oldest first.

@@ -17,6 +17,7 @@ mod model_file;
 mod narrow;
 mod parts;
 mod rates;
+mod run_contents;
 mod run_directory;
 mod trainer;
 

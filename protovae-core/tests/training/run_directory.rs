@@ -64,6 +64,79 @@ fn run_directories_overwrite_runs_and_nothing_else() {
     assert_eq!(serde_json::from_str::<Value>(&text).unwrap(), config);
 }
 
+/// Other programs call their settings `config.json` too.
+#[test]
+fn folders_of_other_programs_are_never_emptied() {
+    let folder = tempfile::tempdir().unwrap();
+    let configs = [
+        json!({"model_type": "bert", "hidden_size": 768}),
+        json!({"model": "resnet", "training": {"lr": 0.1}}),
+        json!({"model": {"type": "protovae"}}),
+        json!([1]),
+    ];
+    let texts = configs.iter().map(Value::to_string);
+    for (number, text) in texts.chain(["{".to_string()]).enumerate() {
+        let place = folder.path().join(number.to_string());
+        fs::create_dir_all(place.join(".git")).unwrap();
+        fs::write(place.join("config.json"), &text).unwrap();
+        fs::write(place.join("model.safetensors"), b"precious").unwrap();
+        for overwrite in [false, true] {
+            let error = RunDirectory::create(&place, overwrite).unwrap_err();
+            assert!(matches!(error, Error::Damaged { .. }), "{text}: {error}");
+        }
+        let kept = fs::read(place.join("model.safetensors")).unwrap();
+        assert_eq!(kept, b"precious");
+        assert_eq!(fs::read_dir(&place).unwrap().count(), 3);
+    }
+    // Checkpoints of other programs are not taken for those of a run that never got its configuration.
+    let place = folder.path().join("theirs");
+    fs::create_dir_all(place.join("checkpoints/step-1000")).unwrap();
+    assert!(RunDirectory::create(&place, true).is_err());
+}
+
+#[test]
+fn nothing_that_no_run_has_is_removed_with_a_run() {
+    let folder = tempfile::tempdir().unwrap();
+    for (number, foreign) in [
+        "notes.txt",
+        "checkpoints/mine.pt",
+        "checkpoints/step-1000/model.bpk",
+        "checkpoints/step-000001000/mine.pt",
+        "report.html/mine",
+    ]
+    .iter()
+    .enumerate()
+    {
+        let run = new_run(folder.path().join(number.to_string()));
+        let own = [
+            "metrics.jsonl",
+            "model.safetensors",
+            "prototypes.png",
+            "checkpoints/step-000000005/state.json",
+            ".writing-report.html",
+        ];
+        for name in own.iter().chain([foreign]) {
+            let path = run.path().join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, b"precious").unwrap();
+        }
+        let error = RunDirectory::create(run.path(), true).unwrap_err();
+        let said = error.to_string();
+        let entry = foreign.split('/').next().unwrap();
+        assert!(matches!(error, Error::Damaged { .. }), "{said}");
+        assert!(said.contains(entry), "{said}");
+        for name in own.iter().chain([foreign]) {
+            let kept = fs::read(run.path().join(name)).unwrap();
+            assert_eq!(kept, b"precious", "{name}");
+        }
+        let foreign = run.path().join(foreign);
+        fs::remove_file(&foreign).unwrap();
+        let _ = fs::remove_dir(foreign.parent().unwrap());
+        RunDirectory::create(run.path(), true).unwrap();
+        assert_eq!(fs::read_dir(run.path()).unwrap().count(), 0);
+    }
+}
+
 #[test]
 fn atomic_writes_leave_nothing_beside() {
     let folder = tempfile::tempdir().unwrap();
