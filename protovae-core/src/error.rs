@@ -68,6 +68,14 @@ pub enum Error {
         /// The run directory.
         path: PathBuf,
     },
+    /// Another process trains in the run directory.
+    #[error(
+        "another process is training in {path}; wait until it has ended, or choose another --out"
+    )]
+    RunBusy {
+        /// The run directory.
+        path: PathBuf,
+    },
     /// Images of another size or number of channels than the model was built for.
     #[error("images are {found}, the model takes {expected}")]
     ImageShape {

@@ -41,6 +41,7 @@ fn a_run_leaves_every_artifact() {
     assert_eq!(
         names(&place, "run"),
         [
+            ".train.lock",
             "checkpoints",
             "config.json",
             "metrics.jsonl",
@@ -267,6 +268,7 @@ fn a_black_box_has_no_prototypes_and_says_so() {
     assert_eq!(
         names(&place, "run"),
         [
+            ".train.lock",
             "checkpoints",
             "config.json",
             "metrics.jsonl",

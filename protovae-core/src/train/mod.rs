@@ -19,6 +19,7 @@ mod parts;
 mod rates;
 mod run_contents;
 mod run_directory;
+mod run_lock;
 mod trainer;
 
 pub use batch::{Batch, BatchSource, EpochBatches, HostBatch, InMemorySource};

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::checkpoint;
 use super::files::{WRITING, entries};
+use super::run_lock::LOCK;
 use crate::error::{Error, Result};
 
 /// The configuration, by which a folder is known to be a run's.
@@ -67,7 +68,8 @@ pub(super) fn found(folder: &Path) -> Result<Found> {
 pub(super) fn remove(folder: &Path) -> Result<()> {
     for path in entries(folder)? {
         let name = name_of(&path);
-        if name == CONFIG || !belongs(&path, &name)? {
+        // Nor the lock: whoever empties the folder holds it.
+        if name == CONFIG || name == LOCK || !belongs(&path, &name)? {
             continue;
         }
         let removed = if path.is_dir() {
@@ -88,7 +90,8 @@ fn name_of(path: &Path) -> String {
 
 /// Whether an entry may be there before the configuration is.
 fn is_leftover(path: &Path, name: &str) -> Result<bool> {
-    Ok(name.starts_with(WRITING) || name == CHECKPOINTS && holds_checkpoints_only(path)?)
+    let passing = name.starts_with(WRITING) || name == LOCK;
+    Ok(passing || name == CHECKPOINTS && holds_checkpoints_only(path)?)
 }
 
 /// Whether an entry is one that runs have.

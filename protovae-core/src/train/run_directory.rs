@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use super::files::write_atomically;
 use super::metrics::MetricsLine;
 use super::run_contents::{self, CHECKPOINTS, CONFIG, Found, METRICS, MODEL};
+use super::run_lock::RunLock;
 use crate::error::{Error, Result};
 
 /// The folder of a run: `config.json`, `metrics.jsonl`, `checkpoints/`, `model.safetensors`, pictures.
@@ -37,11 +38,12 @@ impl RunDirectory {
     ///
     /// # Errors
     /// [`Error::RunExists`] if a run is there; [`Error::Damaged`] if something else is, naming an entry that no run has;
-    /// [`Error::Io`].
+    /// [`Error::RunBusy`] if a process trains there now; [`Error::Io`].
     pub fn create(path: impl Into<PathBuf>, overwrite: bool) -> Result<Self> {
         let path = path.into();
         Self::check_free(&path, overwrite)?;
         if let Found::Run { .. } = run_contents::found(&path)? {
+            let _lock = RunLock::take(&path)?;
             run_contents::remove(&path)?;
         }
         fs::create_dir_all(&path).map_err(Error::io("create", &path))?;
@@ -58,11 +60,11 @@ impl RunDirectory {
             return Err(Error::damaged(path, reason));
         }
         match run_contents::found(path)? {
-            Found::Free => Ok(()),
+            Found::Free => RunLock::check_idle(path),
             Found::Run { .. } if !overwrite => Err(Error::RunExists {
                 path: path.to_path_buf(),
             }),
-            Found::Run { foreign: None } => Ok(()),
+            Found::Run { foreign: None } => RunLock::check_idle(path),
             Found::Run {
                 foreign: Some(entry),
             } => Err(Error::damaged(
@@ -90,6 +92,29 @@ impl RunDirectory {
             ));
         }
         Ok(run)
+    }
+
+    /// Checks that no process trains in this directory now, without writing anything.
+    ///
+    /// [`Trainer::fit`](super::Trainer::fit) sees to it by itself; this is for what is to be done before. Where the file system has
+    /// no locks it says nothing.
+    ///
+    /// ```
+    /// # use protovae_core::train::RunDirectory;
+    /// # let folder = tempfile::tempdir()?;
+    /// RunDirectory::create(folder.path(), false)?.check_idle()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::RunBusy`]; [`Error::Io`].
+    pub fn check_idle(&self) -> Result<()> {
+        RunLock::check_idle(&self.path)
+    }
+
+    /// Keeps other processes from training here.
+    pub(crate) fn lock(&self) -> Result<RunLock> {
+        RunLock::take(&self.path)
     }
 
     /// The folder itself.

@@ -122,8 +122,11 @@ impl Trainer<'_> {
     /// and ends with what an uninterrupted run ends with, bit for bit, on the same device with the same number of threads.
     ///
     /// # Errors
-    /// [`Error::NotFinite`](crate::Error::NotFinite) if a loss is no longer finite; errors of the data and the file system.
+    /// [`Error::NotFinite`](crate::Error::NotFinite) if a loss is no longer finite; [`Error::RunBusy`](crate::Error::RunBusy) if
+    /// another process trains in the run directory; errors of the data and the file system.
     pub fn fit(&mut self, model: BoxModel, resume: bool) -> Result<Trained> {
+        // Held to the end: two processes would cut each other's metrics and remove each other's checkpoints.
+        let _lock = self.run.map(RunDirectory::lock).transpose()?;
         let mut progress = self.begin(model, resume)?;
         let mut last = None;
         while progress.state.epoch < self.config.epochs {

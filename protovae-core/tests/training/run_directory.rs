@@ -3,10 +3,12 @@
 use std::fs;
 
 use protovae_core::Error;
-use protovae_core::train::{RunDirectory, newest_checkpoint, write_atomically};
+use protovae_core::train::{
+    Event, Observer, RunDirectory, TrainingConfig, newest_checkpoint, write_atomically,
+};
 use serde_json::{Value, json};
 
-use crate::support::new_run;
+use crate::support::{fit, fit_model, fresh, new_run, recipe, settings};
 
 #[test]
 fn run_directories_overwrite_runs_and_nothing_else() {
@@ -133,8 +135,72 @@ fn nothing_that_no_run_has_is_removed_with_a_run() {
         fs::remove_file(&foreign).unwrap();
         let _ = fs::remove_dir(foreign.parent().unwrap());
         RunDirectory::create(run.path(), true).unwrap();
-        assert_eq!(fs::read_dir(run.path()).unwrap().count(), 0);
+        let left = fs::read_dir(run.path()).unwrap();
+        let left: Vec<_> = left.map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(left, [".train.lock"]);
     }
+}
+
+/// Tries to train in the run directory while it is trained in, once.
+struct Intruder {
+    run: RunDirectory,
+    said: Vec<(bool, String)>,
+}
+
+impl Observer for Intruder {
+    fn event(&mut self, event: &Event<'_>) {
+        if !matches!(
+            event,
+            Event::Step {
+                step_in_epoch: 3,
+                ..
+            }
+        ) {
+            return;
+        }
+        self.said.push((
+            newest_checkpoint(&self.run).unwrap().is_some(),
+            self.run.check_idle().unwrap_err().to_string(),
+        ));
+        let before = fs::read(self.run.metrics()).unwrap();
+        for error in [
+            fit(&settings(1), &self.run, true).unwrap_err(),
+            fit(&settings(1), &self.run, false).unwrap_err(),
+            RunDirectory::create(self.run.path(), true).unwrap_err(),
+            RunDirectory::check_free(self.run.path(), true).unwrap_err(),
+        ] {
+            assert!(matches!(error, Error::RunBusy { .. }), "{error}");
+        }
+        assert_eq!(fs::read(self.run.metrics()).unwrap(), before);
+    }
+}
+
+#[test]
+fn one_process_at_a_time_trains_in_a_run_directory() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = new_run(folder.path().join("run"));
+    run.check_idle().unwrap();
+    let config = TrainingConfig {
+        checkpoint_every: 2,
+        ..settings(2)
+    };
+    let mut intruder = Intruder {
+        run: run.clone(),
+        said: Vec::new(),
+    };
+    let model = fresh(&*recipe());
+    fit_model(&config, model, Some(&run), false, &mut intruder).unwrap();
+    assert_eq!(intruder.said.len(), 2);
+    for (checkpoint, said) in intruder.said {
+        assert!(
+            checkpoint && said.contains("another process is training in"),
+            "{said}"
+        );
+    }
+    // Nobody trains there any more: it can be gone on with, and replaced.
+    run.check_idle().unwrap();
+    fit(&settings(2), &run, true).unwrap();
+    RunDirectory::create(run.path(), true).unwrap();
 }
 
 #[test]
