@@ -213,4 +213,36 @@ fn atomic_writes_leave_nothing_beside() {
     }
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
     assert!(write_atomically(&folder.path().join("nowhere/file"), b"").is_err());
+    // What cannot take the place of what is there is not left beside it.
+    let taken = folder.path().join("taken");
+    fs::create_dir_all(taken.join("inside")).unwrap();
+    assert!(write_atomically(&taken, b"lost").is_err());
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
+}
+
+#[test]
+fn writers_of_one_file_do_not_meet() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("table.md");
+    // As long as a name may be with what is put before it.
+    let long = folder.path().join("x".repeat(200));
+    std::thread::scope(|scope| {
+        for writer in 0..4u8 {
+            let (path, long) = (&path, &long);
+            scope.spawn(move || {
+                for turn in 0..30 {
+                    let whole = vec![b'a' + writer; 1000 * (1 + turn % 3)];
+                    write_atomically(path, &whole).unwrap();
+                    write_atomically(long, &whole).unwrap();
+                    let found = fs::read(path).unwrap();
+                    assert!(
+                        found.len() >= 1000 && found.iter().all(|byte| *byte == found[0]),
+                        "{} bytes of several writers",
+                        found.len()
+                    );
+                }
+            });
+        }
+    });
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
 }
