@@ -120,6 +120,7 @@ impl Trainer<'_> {
     ///
     /// With `resume`, goes on from the run directory's newest complete checkpoint (from the beginning if there is none)
     /// and ends with what an uninterrupted run ends with, bit for bit, on the same device with the same number of threads.
+    /// Without, the run directory's metrics and checkpoints give way to new ones.
     ///
     /// # Errors
     /// [`Error::NotFinite`](crate::Error::NotFinite) if a loss is no longer finite; [`Error::RunBusy`](crate::Error::RunBusy) if
@@ -142,9 +143,13 @@ impl Trainer<'_> {
 
     fn begin(&mut self, model: BoxModel, resume: bool) -> Result<Progress> {
         let mut checkpoint = None;
-        if let (Some(run), true) = (self.run, resume) {
+        if let Some(run) = self.run {
             checkpoint::remove_unfinished(run)?;
-            checkpoint = checkpoint::newest_checkpoint(run)?;
+            if resume {
+                checkpoint = checkpoint::newest_checkpoint(run)?;
+            } else {
+                checkpoint::remove_all(run)?;
+            }
         }
         let fresh = TrainingState {
             data_digest: self.data_digest.to_string(),

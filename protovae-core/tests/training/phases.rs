@@ -134,6 +134,26 @@ fn a_model_changes_itself_after_each_epoch() {
     );
 }
 
+/// An epoch without steps is saved under the name of the one before, in its place.
+#[test]
+fn checkpoints_of_one_step_follow_each_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = RunDirectory::create(folder.path().join("run"), false).unwrap();
+    let config = protovae_core::train::TrainingConfig {
+        keep_checkpoints: 1,
+        ..settings(2)
+    };
+    let found = fit_model(&config, phased(), Some(&run), false, &mut Silent).unwrap();
+    let names: Vec<_> = std::fs::read_dir(run.checkpoints())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name())
+        .collect();
+    assert_eq!(names, ["step-000000005"]);
+    let again = fit_model(&config, phased(), Some(&run), true, &mut Silent).unwrap();
+    assert!(again.last.is_none(), "both epochs are in it");
+    assert_eq!(notes(&again.model), notes(&found.model));
+}
+
 #[test]
 fn a_run_cut_off_between_its_phases_ends_as_one_that_was_not() {
     let folder = tempfile::tempdir().unwrap();
