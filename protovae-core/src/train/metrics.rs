@@ -205,6 +205,11 @@ impl BatchFigures {
         }
     }
 
+    /// The same figures, of that step.
+    pub(crate) fn at(self, step: usize) -> Self {
+        Self { step, ..self }
+    }
+
     fn loss(&self) -> f32 {
         self.values.first().copied().unwrap_or(f32::NAN)
     }

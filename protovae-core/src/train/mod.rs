@@ -20,6 +20,7 @@ mod rates;
 mod run_contents;
 mod run_directory;
 mod run_lock;
+mod soundness;
 mod trainer;
 
 pub use batch::{Batch, BatchSource, EpochBatches, HostBatch, InMemorySource};

@@ -11,6 +11,7 @@ use super::evaluate::evaluate;
 use super::learner::Learner;
 use super::metrics::{DeviceFigures, EpochRecord, MetricsLine, Sums, Timing};
 use super::run_directory::MetricsLog;
+use super::soundness::{broken_parameters, figures_after};
 use super::{Batch, BatchSource, HostBatch, RunDirectory, TrainingConfig};
 use crate::error::{Error, Result};
 use crate::model::{BoxModel, EpochDone};
@@ -304,6 +305,7 @@ impl Trainer<'_> {
         let threads = 1 + self.helpers.len();
         let (learner, figures) = progress.learner.step_with_figures(&parts, threads);
         progress.learner = learner;
+        let seen = parts.into_iter().next();
         progress.state.step += 1;
         progress.state.step_in_epoch += 1;
         let (step, step_in_epoch) = (progress.state.step, progress.state.step_in_epoch);
@@ -321,9 +323,34 @@ impl Trainer<'_> {
         let every = self.config.checkpoint_every;
         if every > 0 && step.is_multiple_of(every) && step_in_epoch < self.steps() {
             self.flush(&mut progress)?;
+            Self::check_sound(&progress, seen.as_ref())?;
             self.checkpoint(&mut progress)?;
         }
         Ok((progress, samples))
+    }
+
+    /// The figures of a step are those before its update, so they do not tell whether that broke the model; at the end of an
+    /// epoch the evaluation does. `seen` is a part of the step's batch.
+    fn check_sound(progress: &Progress, seen: Option<&Batch>) -> Result<()> {
+        let model = progress.learner.model();
+        let broken = broken_parameters(model);
+        let Some(first) = broken.first() else {
+            let figures = seen.and_then(|batch| figures_after(model, batch));
+            return figures.map_or(Ok(()), |figures| {
+                let figures = figures.at(progress.state.step);
+                figures.check_finite(progress.state.epoch + 1, &progress.last_good)
+            });
+        };
+        let more = match broken.len() - 1 {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        Err(Error::NotFinite {
+            epoch: progress.state.epoch + 1,
+            step: progress.state.step,
+            terms: format!("the step left values in {first}{more} that are not"),
+            checkpoint: progress.last_good.clone(),
+        })
     }
 
     /// Fetches the figures of all steps since the last time; the only place where the loop waits for the device.
@@ -370,7 +397,11 @@ impl Trainer<'_> {
 
 fn describe_checkpoint(path: Option<&PathBuf>) -> String {
     match path {
-        Some(path) => format!("the last good checkpoint is {}", path.display()),
+        // A resumed run repeats itself exactly, whatever went wrong included.
+        Some(path) => format!(
+            "the last good checkpoint is {}; going on from it comes to the same again, so begin anew with a lower training.learning_rate",
+            path.display()
+        ),
         None => "there is no checkpoint yet; try a lower training.learning_rate".to_string(),
     }
 }

@@ -49,12 +49,43 @@ fn a_loss_that_is_no_longer_finite_stops_the_run() {
     let (epoch, step, _, checkpoint) = not_finite(fit(&explosive, &run, true).unwrap_err());
     assert_eq!((epoch, step), (2, 7));
     assert!(checkpoint.contains(good.to_str().unwrap()), "{checkpoint}");
+    assert!(
+        checkpoint.contains("a lower training.learning_rate"),
+        "{checkpoint}"
+    );
     assert_eq!(newest_checkpoint(&run).unwrap().unwrap(), good);
     // The metrics are still readable, and the good epoch's record is among them.
     assert_eq!(epochs(&run).len(), 1);
     // From there a sane rate goes on.
     fit(&settings(2), &run, true).unwrap();
     assert_eq!(epochs(&run).len(), 2);
+}
+
+/// The figures of a step do not tell what its update did.
+#[test]
+fn a_model_broken_by_the_step_before_a_checkpoint_is_not_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let explosive = TrainingConfig {
+        learning_rate: 1e30,
+        checkpoint_every: 1,
+        keep_checkpoints: 1,
+        ..settings(2)
+    };
+    let run = new_run(folder.path().join("run"));
+    fit(&settings(1), &run, false).unwrap();
+    let good = newest_checkpoint(&run).unwrap().unwrap();
+    for _ in 0..2 {
+        // As often as it is tried.
+        let error = fit(&explosive, &run, true).unwrap_err();
+        assert!(matches!(error, Error::NotFinite { .. }), "{error}");
+        assert!(
+            error.to_string().contains(good.to_str().unwrap()),
+            "{error}"
+        );
+        assert_eq!(newest_checkpoint(&run).unwrap().unwrap(), good);
+    }
+    // From there a sane rate goes on.
+    fit(&settings(2), &run, true).unwrap();
 }
 
 /// Its last step breaks the model, so that it is the evaluation that finds out.
