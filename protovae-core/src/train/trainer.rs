@@ -230,7 +230,7 @@ impl Trainer<'_> {
         let mut warnings = test
             .prototypes
             .as_ref()
-            .map(|health| health.warnings(self.class_names))
+            .map(|health| health.warnings(self.class_names, &test.figures.terms))
             .unwrap_or_default();
         let skipped = progress.learner.take_skipped();
         if skipped > 0 {
