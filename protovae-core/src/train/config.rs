@@ -141,6 +141,6 @@ impl TrainingConfig {
             );
             return Err(Error::config("training.precision", reason));
         }
-        learning_rates(model, self).map(drop)
+        learning_rates(model, self, &BTreeMap::new()).map(drop)
     }
 }
