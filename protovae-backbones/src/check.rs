@@ -1,5 +1,6 @@
 //! Checks of recipes before anything is allocated.
 
+use protovae_core::loss::SMALLEST_SIMILARITY_EPSILON;
 use protovae_core::{Error, ImageShape, Result};
 
 /// Most channels that a recipe may ask of a layer.
@@ -59,14 +60,14 @@ pub(crate) fn image(image: ImageShape) -> Result<()> {
     Ok(())
 }
 
-/// `value` lies above 0 and below 1.
-pub(crate) fn fraction(key: &str, value: f64) -> Result<()> {
-    if value > 0.0 && value < 1.0 {
+/// `value` is an epsilon that similarities can be computed with.
+pub(crate) fn similarity_epsilon(key: &str, value: f64) -> Result<()> {
+    if value >= SMALLEST_SIMILARITY_EPSILON && value < 1.0 {
         Ok(())
     } else {
         Err(Error::config(
             key,
-            format!("must lie between 0 and 1, not {value}"),
+            format!("must lie between {SMALLEST_SIMILARITY_EPSILON:e} and 1, not {value}"),
         ))
     }
 }

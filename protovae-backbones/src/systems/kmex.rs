@@ -108,7 +108,7 @@ impl ModelConfig for KMexConfig {
             "model.prototypes_per_class",
             &[total, self.latent_dimensions],
         )?;
-        check::fraction("model.similarity_epsilon", self.similarity_epsilon)?;
+        check::similarity_epsilon("model.similarity_epsilon", self.similarity_epsilon)?;
         let encoder = self.encoder.build(
             &EncoderSpec {
                 image: spec.image,

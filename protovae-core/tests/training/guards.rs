@@ -7,7 +7,7 @@ use protovae_core::train::{
 use protovae_core::{Error, Result};
 
 use crate::support::{
-    SEED, epochs, fit, fresh, new_run, recipe, settings, test_source, train_source,
+    SEED, epochs, fit, fit_model, fresh, new_run, recipe, settings, test_source, train_source,
 };
 
 #[test]
@@ -268,6 +268,32 @@ fn training_settings_out_of_range_are_named() {
         let said = config.check("training").unwrap_err().to_string();
         assert!(said.starts_with(&format!("training.{name}: ")), "{said}");
     }
+    // What is well in 64 bits and not in the 32 that are computed with.
+    for (name, key, value) in [
+        ("beta_1", "beta_1", 0.99999999),
+        ("beta_2", "beta_2", 0.99999999),
+        ("adam_epsilon", "adam_epsilon", 1e-46),
+        ("adam_epsilon", "adam_epsilon", 1e39),
+        ("learning_rate", "learning_rate", 1e-46),
+        ("learning_rate", "learning_rate", 1e39),
+        ("learning_rates.head", "learning_rates", 1e39),
+    ] {
+        let value = match key {
+            "learning_rates" => serde_json::json!({"head": value}),
+            _ => serde_json::json!(value),
+        };
+        let config = serde_json::from_value::<TrainingConfig>(serde_json::json!({key: value}));
+        let said = config.unwrap().check("training").unwrap_err().to_string();
+        assert!(said.starts_with(&format!("training.{name}: ")), "{said}");
+    }
+    let edge = TrainingConfig {
+        beta_1: 0.9999999,
+        beta_2: 0.9999999,
+        adam_epsilon: 1e-30,
+        ..settings(1)
+    };
+    edge.check("training").unwrap();
+    fit_model(&edge, fresh(&*recipe()), None, false, &mut Silent).unwrap();
     assert!(serde_json::from_str::<TrainingConfig>(r#"{"epoch": 3}"#).is_err());
     let text = serde_json::to_string(&base()).unwrap();
     assert_eq!(

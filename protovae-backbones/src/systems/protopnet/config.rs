@@ -24,7 +24,7 @@ pub struct ProtoPNetConfig {
     /// Channels of patches and prototypes; default 256.
     #[serde(default = "channels")]
     pub channels: usize,
-    /// `eps` in `log((d + 1) / (d + eps))`, between 0 and 1; default 1e-4.
+    /// `eps` in `log((d + 1) / (d + eps))`, at least 1e-18 and below 1; default 1e-4.
     #[serde(default = "epsilon")]
     pub epsilon: f64,
     /// Weights of the terms of the loss.
@@ -230,12 +230,7 @@ impl ProtoPNetConfig {
             key,
             &[spec.classes, spec.classes, self.prototypes_per_class],
         )?;
-        if !(self.epsilon > 0.0 && self.epsilon < 1.0) {
-            return fail(
-                "epsilon",
-                format!("must lie between 0 and 1, not {}", self.epsilon),
-            );
-        }
+        check::similarity_epsilon("model.epsilon", self.epsilon)?;
         let ProtoPNetWeights {
             cross_entropy,
             cluster,
