@@ -1,6 +1,7 @@
 //! Checks of recipes before anything is allocated.
 
 use protovae_core::loss::SMALLEST_SIMILARITY_EPSILON;
+use protovae_core::random::Initializer;
 use protovae_core::{Error, ImageShape, Result};
 
 /// Most channels that a recipe may ask of a layer.
@@ -39,6 +40,15 @@ pub(crate) fn tensor(key: &str, shape: &[usize]) -> Result<()> {
             ))
         }
     }
+}
+
+/// Weights of these shapes may be drawn: each is a [`tensor`], and the model may have so many in all.
+pub(crate) fn weights(key: &str, init: &mut Initializer, shapes: &[&[usize]]) -> Result<()> {
+    for shape in shapes {
+        tensor(key, shape)?;
+        init.reserve(key, shape.iter().product())?;
+    }
+    Ok(())
 }
 
 /// There are latents, and images have pixels.

@@ -104,9 +104,10 @@ impl ModelConfig for KMexConfig {
         ] {
             check::width(key, value)?;
         }
-        check::tensor(
+        check::weights(
             "model.prototypes_per_class",
-            &[total, self.latent_dimensions],
+            init,
+            &[&[total, self.latent_dimensions]],
         )?;
         check::similarity_epsilon("model.similarity_epsilon", self.similarity_epsilon)?;
         let encoder = self.encoder.build(

@@ -26,6 +26,9 @@ const FORMAT: u32 = 1;
 /// A header may be this long at most; ours are a few kilobytes.
 const LONGEST_HEADER: u64 = 16 << 20;
 
+/// Bytes of a weight, at least: 16 bits.
+const SHORTEST_VALUE: usize = 2;
+
 /// What a model file says of itself.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ModelCard {
@@ -258,7 +261,8 @@ fn build(
         image: card.image,
         classes: card.class_names.len(),
     };
-    let mut init = Initializer::new(card.seed, device);
+    // All that is drawn is read from the file: a card that asks for more than that is not the file's.
+    let mut init = Initializer::new(card.seed, device).with_most(bytes.len() / SHORTEST_VALUE);
     let mut model = config.build(&spec, &mut init)?;
     let mut store = SafetensorsStore::from_bytes(Some(bytes))
         .with_from_adapter(FloatCastAdapter::to(computed()));

@@ -150,8 +150,16 @@ impl ModelConfig for ProtoPNetConfig {
         let Some(inputs) = features.channels().last().copied() else {
             return Err(Error::config("model.encoder", "has no feature maps"));
         };
-        check::tensor("model.channels", &[inputs, self.channels])?;
+        check::weights("model.channels", init, &[&[inputs, self.channels]])?;
         let (classes, per_class) = (spec.classes, self.prototypes_per_class);
+        check::weights(
+            "model.prototypes_per_class",
+            init,
+            &[
+                &[classes, per_class, self.channels],
+                &[classes, classes, per_class],
+            ],
+        )?;
         let total = classes * per_class;
         let add_on = AddOn::new([inputs, self.channels], init);
         let prototypes = init.uniform([total, self.channels], 0.0, 1.0);
