@@ -17,9 +17,6 @@ use crate::model::{BoxModel, ModelConfig, ModelSpec};
 use crate::precision::Precision;
 use crate::random::Initializer;
 
-/// The key of the card in the header's metadata.
-const CARD_KEY: &str = "protovae";
-
 /// Version of the card; files with a higher one are refused.
 const FORMAT: u32 = 1;
 
@@ -85,6 +82,9 @@ pub struct WeightsOrigin {
 }
 
 impl ModelCard {
+    /// The key of the card in the metadata of a file's header, by which model files are known.
+    pub const KEY: &str = "protovae";
+
     /// A card of this crate's version.
     pub fn new(model: serde_json::Value, reported_as: String, image: ImageShape) -> Self {
         Self {
@@ -154,7 +154,7 @@ pub fn save_model_as(
     // One metadata key only: safetensors writes several in the order of a randomly seeded hash map.
     let mut store = SafetensorsStore::from_bytes(None)
         .clear_metadata()
-        .metadata(CARD_KEY, card)
+        .metadata(ModelCard::KEY, card)
         .with_to_adapter(Narrow::of(&model, precision)?);
     model
         .save_into(&mut store)
@@ -204,7 +204,7 @@ fn card_of(header: &[u8], path: &Path) -> Result<ModelCard> {
         serde_json::from_slice(header).map_err(|error| Error::damaged(path, error))?;
     let card = header
         .get("__metadata__")
-        .and_then(|metadata| metadata.get(CARD_KEY))
+        .and_then(|metadata| metadata.get(ModelCard::KEY))
         .and_then(serde_json::Value::as_str)
         .ok_or_else(|| {
             Error::damaged(
