@@ -72,7 +72,7 @@ pub(crate) fn image(image: ImageShape) -> Result<()> {
 
 /// `value` is an epsilon that similarities can be computed with.
 pub(crate) fn similarity_epsilon(key: &str, value: f64) -> Result<()> {
-    if value >= SMALLEST_SIMILARITY_EPSILON && value < 1.0 {
+    if (SMALLEST_SIMILARITY_EPSILON..1.0).contains(&value) {
         Ok(())
     } else {
         Err(Error::config(
