@@ -1,5 +1,7 @@
 //! Checks of recipes before anything is allocated.
 
+use protovae_core::loss::SMALLEST_SIMILARITY_EPSILON;
+use protovae_core::random::Initializer;
 use protovae_core::{Error, ImageShape, Result};
 
 /// Most channels that a recipe may ask of a layer.
@@ -40,6 +42,15 @@ pub(crate) fn tensor(key: &str, shape: &[usize]) -> Result<()> {
     }
 }
 
+/// Weights of these shapes may be drawn: each is a [`tensor`], and the model may have so many in all.
+pub(crate) fn weights(key: &str, init: &mut Initializer, shapes: &[&[usize]]) -> Result<()> {
+    for shape in shapes {
+        tensor(key, shape)?;
+        init.reserve(key, shape.iter().product())?;
+    }
+    Ok(())
+}
+
 /// There are latents, and images have pixels.
 pub(crate) fn spec(image: ImageShape, latent_dimensions: usize) -> Result<()> {
     if latent_dimensions == 0 {
@@ -59,14 +70,14 @@ pub(crate) fn image(image: ImageShape) -> Result<()> {
     Ok(())
 }
 
-/// `value` lies above 0 and below 1.
-pub(crate) fn fraction(key: &str, value: f64) -> Result<()> {
-    if value > 0.0 && value < 1.0 {
+/// `value` is an epsilon that similarities can be computed with.
+pub(crate) fn similarity_epsilon(key: &str, value: f64) -> Result<()> {
+    if (SMALLEST_SIMILARITY_EPSILON..1.0).contains(&value) {
         Ok(())
     } else {
         Err(Error::config(
             key,
-            format!("must lie between 0 and 1, not {value}"),
+            format!("must lie between {SMALLEST_SIMILARITY_EPSILON:e} and 1, not {value}"),
         ))
     }
 }

@@ -241,6 +241,14 @@ impl DecoderStageConfig {
         }
     }
 
+    /// The shape of its weights after so many channels, in some order.
+    fn weights(self, inputs: usize) -> [usize; 4] {
+        match self {
+            Self::Conv { channels, .. } => [channels, inputs, 3, 3],
+            Self::Transpose { channels } => [channels, inputs, 4, 4],
+        }
+    }
+
     /// What becomes of a height or width; `None` if nothing is left or it overflows.
     fn size(self, side: usize) -> Option<usize> {
         let side = match self {
@@ -328,6 +336,19 @@ impl UpsamplingDecoderConfig {
         }
         Ok(())
     }
+
+    /// Announces the weights of all layers.
+    fn reserve(&self, spec: &DecoderSpec, init: &mut Initializer) -> Result<()> {
+        let [mut channels, height, width] = self.start;
+        let start = [channels, height, width, spec.latent_dimensions];
+        check::weights(START, init, &[&start])?;
+        for stage in &self.stages {
+            check::weights(STAGES, init, &[&stage.weights(channels)])?;
+            channels = stage.channels();
+        }
+        let output = [spec.image.channels, channels, 3, 3];
+        check::weights("model.decoder", init, &[&output])
+    }
 }
 
 #[typetag::serde(name = "conv-transpose")]
@@ -335,6 +356,7 @@ impl DecoderConfig for UpsamplingDecoderConfig {
     fn build(&self, spec: &DecoderSpec, init: &mut Initializer) -> Result<BoxDecoder> {
         check::spec(spec.image, spec.latent_dimensions)?;
         self.check(spec)?;
+        self.reserve(spec, init)?;
         let [mut channels, height, width] = self.start;
         let start =
             FullyConnectedNorm::new(spec.latent_dimensions, channels * height * width, init);

@@ -123,8 +123,8 @@ impl HeadConfig for PrototypeClassifierConfig {
             ));
         }
         let key = "model.prototypes_per_class";
-        check::tensor(key, &[classes, per_class, latent_dimensions])?;
-        check::tensor(key, &[classes, classes, per_class])?;
+        let prototypes = [classes, per_class, latent_dimensions];
+        check::weights(key, init, &[&prototypes, &[classes, classes, per_class]])?;
         let total = classes * per_class;
         let mut prototypes = init.normal([total, latent_dimensions], 0.0, self.deviation as f32);
         if self.class_deviation > 0.0 {
@@ -181,9 +181,10 @@ pub struct LinearClassifierConfig {}
 impl HeadConfig for LinearClassifierConfig {
     fn build(&self, spec: &HeadSpec, init: &mut Initializer) -> Result<BoxHead> {
         check_classes(spec)?;
-        check::tensor(
+        check::weights(
             "model.latent_dimensions",
-            &[spec.latent_dimensions, spec.classes],
+            init,
+            &[&[spec.latent_dimensions, spec.classes]],
         )?;
         Ok(BoxHead::new(LinearClassifier {
             linear: Linear::new(spec.latent_dimensions, spec.classes, init),

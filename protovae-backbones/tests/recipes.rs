@@ -7,7 +7,9 @@ use burn::tensor::{Device, Tensor};
 use protovae_backbones::networks::Network;
 use protovae_core::plugin::{DecoderConfig, DecoderSpec, EncoderConfig, EncoderSpec, HeadConfig};
 use protovae_core::random::Initializer;
+use protovae_core::train::{ModelCard, parse_model};
 use protovae_core::{ImageShape, conformance};
+use serde_json::json;
 
 #[test]
 fn recipes_survive_json() {
@@ -136,6 +138,12 @@ fn encoders_that_cannot_be_are_refused() {
             ),
             ("[2]", [1, 1, 1], "halved 0 times"),
             ("[4096]", [1, 100_000, 100_000], "asks for a tensor"),
+            ("[1]", [1 << 40, 4, 4], "asks for a tensor"),
+            (
+                "[4096, 4096, 4096, 4096, 4096, 4096]",
+                [1, 64, 64],
+                "weights",
+            ),
         ] {
             let said = said(widths, image, 8);
             assert!(said.starts_with("model.encoder.widths: "), "{said}");
@@ -268,4 +276,65 @@ impl ModuleVisitor for LeafNames {
     fn exit_module(&mut self, _: &str, _: &str) {
         self.1.pop();
     }
+}
+
+/// A model file of these bytes of weights: `card` with nothing behind it but zeros.
+fn model_file(image: ImageShape, model: serde_json::Value, weights: usize) -> Vec<u8> {
+    let card = ModelCard {
+        class_names: vec!["a".to_string(), "b".to_string()],
+        ..ModelCard::new(model, "crafted".to_string(), image)
+    };
+    let card = serde_json::to_string(&card).unwrap();
+    let header = json!({"__metadata__": {"protovae": card}}).to_string();
+    let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
+    bytes.extend(header.bytes());
+    bytes.resize(bytes.len() + weights, 0);
+    bytes
+}
+
+/// What a card asks for is not drawn if the file cannot hold it.
+#[test]
+fn model_files_that_ask_for_more_than_they_hold_are_refused() {
+    let vae = |widths: serde_json::Value, start: serde_json::Value, stages: serde_json::Value| {
+        json!({"type": "protovae", "latent_dimensions": 2, "prototypes_per_class": 1,
+            "encoder": {"type": "conv-pool", "widths": widths},
+            "decoder": {"type": "conv-transpose", "start": start, "stages": stages},
+            "head": {"type": "prototype"}})
+    };
+    let small = ImageShape::new(1, 4, 4);
+    let doubled = || json!([{"transpose": 2}]);
+    let wide: Vec<_> = (0..300).map(|_| json!({"conv": 4096})).collect();
+    let mut wide = json!(wide);
+    wide.as_array_mut().unwrap().push(json!({"transpose": 2}));
+    for (image, model) in [
+        (
+            ImageShape::new(1 << 40, 4, 4),
+            vae(json!([1]), json!([2, 2, 2]), doubled()),
+        ),
+        (small, vae(json!([1]), json!([2, 2, 2]), wide)),
+        (small, vae(json!([4096, 4096]), json!([2, 2, 2]), doubled())),
+        (small, vae(json!([1]), json!([4096, 2, 2]), doubled())),
+        (
+            small,
+            json!({"type": "protopnet", "encoder": {"type": "conv-pool", "widths": [1]}, "channels": 4096}),
+        ),
+        (
+            small,
+            json!({"type": "kmex", "latent_dimensions": 4096, "encoder": {"type": "resnet18"}}),
+        ),
+    ] {
+        let bytes = model_file(image, model.clone(), 1000);
+        let result = parse_model(&bytes, "crafted".as_ref(), &Device::flex());
+        let said = result.map(|_| ()).unwrap_err().to_string();
+        assert!(
+            said.contains("weights, but the model may have") || said.contains("asks for a tensor"),
+            "{model}: {said}"
+        );
+    }
+    // What fits gets as far as its tensors.
+    let fits = vae(json!([1]), json!([2, 2, 2]), doubled());
+    let bytes = model_file(small, fits, 10_000);
+    let result = parse_model(&bytes, "crafted".as_ref(), &Device::flex());
+    let said = result.map(|_| ()).unwrap_err().to_string();
+    assert!(!said.contains("weights, but"), "{said}");
 }

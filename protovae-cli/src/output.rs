@@ -186,14 +186,22 @@ impl Progress {
             .map_or(String::new(), |health| {
                 format!(", {} prototypes unused", health.dead)
             });
+        // An epoch may be without steps.
+        let (trained, speed) = record
+            .train
+            .of_any()
+            .map_or_else(Default::default, |train| {
+                (
+                    format!(", train accuracy {:.2} %", 100.0 * train.accuracy),
+                    format!(" ({:.0} images/s)", record.timing.images_per_second),
+                )
+            });
         self.say(&format!(
-            "epoch {:>3}/{}: test accuracy {:.2} %, train accuracy {:.2} %, test {}{dead} ({:.0} images/s)",
+            "epoch {:>3}/{}: test accuracy {:.2} %{trained}, test {}{dead}{speed}",
             record.epoch,
             self.epochs,
             100.0 * record.test.accuracy,
-            100.0 * record.train.accuracy,
             terms.join(", "),
-            record.timing.images_per_second,
         ));
         for warning in &record.warnings {
             self.say(&format!("warning: {warning}"));

@@ -32,16 +32,16 @@ pub enum Error {
         /// What was expected and what was found.
         reason: String,
     },
-    /// A loss term became NaN or infinite; the run stops.
-    #[error("the loss is no longer finite in epoch {epoch}, step {step}: {terms}; {checkpoint}")]
+    /// A loss term or a weight became NaN or infinite; the run stops.
+    #[error("training is no longer finite in epoch {epoch}, step {step}: {terms}; {checkpoint}")]
     NotFinite {
         /// Epoch, from 1.
         epoch: usize,
         /// Optimisation step since the beginning of the run, from 1.
         step: usize,
-        /// All terms with their values.
+        /// All terms with their values, or the parameters that hold the weights.
         terms: String,
-        /// The last good checkpoint, or that there is none.
+        /// The last good checkpoint, or that there is none, and what to do.
         checkpoint: String,
     },
     /// A file or folder could not be read or written.
@@ -65,6 +65,14 @@ pub enum Error {
     /// The run directory exists and may not be written over.
     #[error("{path} exists; choose another --out, add --overwrite to replace it, or --resume it")]
     RunExists {
+        /// The run directory.
+        path: PathBuf,
+    },
+    /// Another process trains in the run directory.
+    #[error(
+        "another process is training in {path}; wait until it has ended, or choose another --out"
+    )]
+    RunBusy {
         /// The run directory.
         path: PathBuf,
     },

@@ -10,6 +10,8 @@ use rand::distr::Distribution;
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{StandardNormal, Uniform};
 
+use crate::error::{Error, Result};
+
 /// What a random stream is for; streams with different purposes never overlap.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u64)]
@@ -64,7 +66,12 @@ pub fn normal_rows(
 pub struct Initializer {
     device: Device,
     generator: ChaCha8Rng,
+    /// Values that recipes may announce yet.
+    left: usize,
 }
+
+/// Most values that the weights of a model may have in all (2 GiB).
+const MOST_VALUES: usize = 1 << 29;
 
 impl Initializer {
     /// Weights for `seed` on `device` (an autodiff device for a model that is to be trained).
@@ -72,6 +79,48 @@ impl Initializer {
         Self {
             device: device.clone(),
             generator: stream(seed, 0, 0, Purpose::Weights),
+            left: MOST_VALUES,
+        }
+    }
+
+    /// The same for a model of at most so many values, such as a file can hold.
+    #[must_use]
+    pub fn with_most(self, values: usize) -> Self {
+        Self {
+            left: values.min(MOST_VALUES),
+            ..self
+        }
+    }
+
+    /// Announces that so many values are about to be drawn, so that what does not fit into memory is refused before. `key` is the
+    /// dotted path of the setting that asks for them.
+    ///
+    /// Whether recipes announce their weights is up to them; those of this project announce all that grow large with a setting.
+    ///
+    /// ```
+    /// use burn::tensor::Device;
+    /// use protovae_core::random::Initializer;
+    /// let mut init = Initializer::new(7, &Device::flex()).with_most(100);
+    /// init.reserve("model.encoder.widths", 60)?;
+    /// assert!(init.reserve("model.decoder.stages", 60).is_err());
+    /// # Ok::<(), protovae_core::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Config`] at `key` if all that were announced are more than the model may have.
+    pub fn reserve(&mut self, key: &str, values: usize) -> Result<()> {
+        match self.left.checked_sub(values) {
+            Some(left) => {
+                self.left = left;
+                Ok(())
+            }
+            None => Err(Error::config(
+                key,
+                format!(
+                    "asks for {values} weights, but the model may have only {} more",
+                    self.left
+                ),
+            )),
         }
     }
 

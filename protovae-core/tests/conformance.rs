@@ -148,6 +148,11 @@ fn every_broken_encoder_is_found() {
         (Fault::Forgetful, "JSON"),
         (Fault::LayersWithoutBias, "replayed [mean | log_variance]"),
         (Fault::LayersApart, "layers that fit each other"),
+        (Fault::LayersNarrow, "layers that fit each other"),
+        (
+            Fault::SharedVariance,
+            "log_variance (training, N = 3): expected shape [3, 5], found [1, 5]",
+        ),
     ] {
         let config = ToyEncoderConfig {
             fault,

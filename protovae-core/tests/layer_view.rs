@@ -115,3 +115,68 @@ fn a_replay_has_to_end_flat() {
     assert!((mean[0] + 39.0 / 9.0).abs() < 1e-6);
     assert!(LayerView::replay(&layers[..1], image).is_none());
 }
+
+#[test]
+fn layers_of_other_widths_are_refused() {
+    let device = Device::flex();
+    let flat = || Activation::Flat(Tensor::ones([2, 12], &device));
+    let maps = || Activation::Maps(Tensor::ones([2, 3, 4, 4], &device));
+    let linear = |inputs, bias| LayerView::Linear {
+        weight: Tensor::ones([inputs, 5], &device),
+        bias: Some(Tensor::ones([bias], &device)),
+    };
+    assert!(linear(12, 5).apply(flat()).is_some());
+    assert!(linear(10, 5).apply(flat()).is_none());
+    assert!(linear(12, 4).apply(flat()).is_none());
+
+    let convolution = |inputs, bias, side, stride, padding| LayerView::Conv2d {
+        weight: Tensor::ones([6, inputs, side, side], &device),
+        bias: Some(Tensor::ones([bias], &device)),
+        stride: [stride, 1],
+        padding: [padding, padding],
+    };
+    assert!(convolution(3, 6, 4, 1, 0).apply(maps()).is_some());
+    assert!(convolution(3, 6, 6, 1, 1).apply(maps()).is_some());
+    for layer in [
+        convolution(2, 6, 3, 1, 0),
+        convolution(1, 6, 3, 1, 0),
+        convolution(3, 1, 3, 1, 0),
+        convolution(3, 6, 5, 1, 0),
+        convolution(3, 6, 3, 0, 0),
+    ] {
+        assert!(layer.apply(maps()).is_none(), "{layer:?}");
+    }
+
+    let channels = |scale, shift| LayerView::ChannelAffine {
+        scale: Tensor::ones([scale], &device),
+        shift: Tensor::ones([shift], &device),
+    };
+    assert!(channels(3, 3).apply(maps()).is_some());
+    assert!(channels(4, 4).apply(maps()).is_none());
+    assert!(channels(3, 1).apply(maps()).is_none());
+    let one = Activation::Maps(Tensor::ones([2, 1, 4, 4], &device));
+    assert!(channels(3, 3).apply(one).is_none());
+
+    for (kernel, stride, fits) in [
+        ([4, 4], [1, 1], true),
+        ([5, 2], [1, 1], false),
+        ([2, 0], [1, 1], false),
+        ([2, 2], [1, 0], false),
+    ] {
+        let mean = LayerView::AvgPool2d { kernel, stride };
+        assert_eq!(mean.apply(maps()).is_some(), fits, "{mean:?}");
+        let padding = [0, 0];
+        let most = LayerView::MaxPool2d {
+            kernel,
+            stride,
+            padding,
+        };
+        assert_eq!(most.apply(maps()).is_some(), fits, "{most:?}");
+    }
+
+    let Activation::Maps(images) = maps() else {
+        unreachable!()
+    };
+    let layers = [LayerView::Flatten, linear(10, 5)];
+    assert!(LayerView::replay(&layers, images).is_none());
+}

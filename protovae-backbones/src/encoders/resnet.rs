@@ -266,12 +266,14 @@ impl EncoderConfig for ResNet18Config {
         check::spec(spec.image, spec.latent_dimensions)?;
         check_image(spec.image)?;
         let latent_dimensions = spec.latent_dimensions;
-        for weight in [
-            [2, WIDTHS[3], latent_dimensions],
-            [4, latent_dimensions, latent_dimensions],
-        ] {
-            check::tensor("model.latent_dimensions", &weight)?;
-        }
+        check::weights(
+            "model.latent_dimensions",
+            init,
+            &[
+                &[2, WIDTHS[3], latent_dimensions],
+                &[4, latent_dimensions, latent_dimensions],
+            ],
+        )?;
         Ok(BoxEncoder::new(ResNet18::new(self, spec, init)))
     }
 

@@ -187,15 +187,18 @@ fn build(
 ) -> Result<BoxEncoder> {
     check::spec(spec.image, spec.latent_dimensions)?;
     let [channels, height, width] = check_maps(widths, spec.image)?;
-    check::tensor(
+    let latent_dimensions = spec.latent_dimensions;
+    check::weights(
         WIDTHS,
-        &[channels, height, width, 2, spec.latent_dimensions],
+        init,
+        &[&[channels, height, width, 2, latent_dimensions]],
     )?;
-    check::tensor(
+    check::weights(
         "model.latent_dimensions",
-        &[4, spec.latent_dimensions, spec.latent_dimensions],
+        init,
+        &[&[4, latent_dimensions, latent_dimensions]],
     )?;
-    let blocks = blocks(widths, spec.image, init, halving).concat();
+    let blocks = blocks(widths, spec.image, init, halving)?.concat();
     let features = channels * height * width;
     let tail = PosteriorTail::new(features, spec.latent_dimensions, init);
     Ok(BoxEncoder::new(ConvEncoder::new(blocks, tail)))
@@ -210,7 +213,7 @@ fn build_features(
 ) -> Result<BoxFeatures> {
     check::image(image)?;
     check_maps(widths, image)?;
-    let stages = blocks(widths, image, init, halving);
+    let stages = blocks(widths, image, init, halving)?;
     Ok(BoxFeatures::new(ConvFeatures {
         per_stage: stages.first().map_or(1, Vec::len),
         blocks: stages.concat(),
@@ -223,14 +226,20 @@ fn blocks(
     image: ImageShape,
     init: &mut Initializer,
     halving: impl Fn([usize; 2], &mut Initializer) -> Vec<ConvBlock>,
-) -> Vec<Vec<ConvBlock>> {
+) -> Result<Vec<Vec<ConvBlock>>> {
+    let mut inputs = image.channels;
+    for width in widths {
+        // What both kinds of blocks have at least.
+        check::weights(WIDTHS, init, &[&[*width, inputs, 3, 3]])?;
+        inputs = *width;
+    }
     let mut inputs = image.channels;
     let mut stages = Vec::with_capacity(widths.len());
     for width in widths {
         stages.push(halving([inputs, *width], init));
         inputs = *width;
     }
-    stages
+    Ok(stages)
 }
 
 /// Checks the widths; channels, rows and columns of the last maps.

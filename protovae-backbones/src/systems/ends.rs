@@ -54,8 +54,8 @@ impl FullyConnectedEnd {
         [features, hidden, outputs]: [usize; 3],
         init: &mut Initializer,
     ) -> Result<Self> {
-        check::tensor("model.encoder", &[features, hidden])?;
-        check::tensor("model.latent_dimensions", &[hidden, outputs])?;
+        check::weights("model.encoder", init, &[&[features, hidden]])?;
+        check::weights("model.latent_dimensions", init, &[&[hidden, outputs]])?;
         Ok(Self {
             hidden: Linear::new(features, hidden, init),
             output: Linear::new(hidden, outputs, init),

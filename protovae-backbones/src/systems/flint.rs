@@ -253,6 +253,10 @@ impl ModelConfig for FlintConfig {
             FullyConnectedEnd::new([values, 2 * latent_dimensions, latent_dimensions], init)?;
         let predictor = Linear::new(latent_dimensions, spec.classes, init);
         let seen = shapes.get(seen..).unwrap_or_default();
+        for [channels, ..] in seen {
+            let weight = [self.stage_channels, *channels, 3, 3];
+            check::weights("model.stage_channels", init, &[&weight])?;
+        }
         let stages: Vec<ConvBlock> = seen
             .iter()
             .map(|[channels, ..]| {
@@ -264,7 +268,7 @@ impl ModelConfig for FlintConfig {
             .iter()
             .map(|[_, height, width]| self.stage_channels * height * width)
             .sum();
-        check::tensor("model.stage_channels", &[values, self.attributes])?;
+        check::weights("model.stage_channels", init, &[&[values, self.attributes]])?;
         let decoder = self.decoder.build(
             &DecoderSpec {
                 image: spec.image,

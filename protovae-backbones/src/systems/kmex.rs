@@ -104,11 +104,12 @@ impl ModelConfig for KMexConfig {
         ] {
             check::width(key, value)?;
         }
-        check::tensor(
+        check::weights(
             "model.prototypes_per_class",
-            &[total, self.latent_dimensions],
+            init,
+            &[&[total, self.latent_dimensions]],
         )?;
-        check::fraction("model.similarity_epsilon", self.similarity_epsilon)?;
+        check::similarity_epsilon("model.similarity_epsilon", self.similarity_epsilon)?;
         let encoder = self.encoder.build(
             &EncoderSpec {
                 image: spec.image,

@@ -9,6 +9,7 @@ use burn::store::bridge;
 use burn::store::burn_pack::{Bytes, Tensor as PackTensor};
 use burn::store::pytorch_reader::PytorchReader;
 use burn::tensor::DType;
+use protovae_core::train::ModelCard;
 use safetensors::{Dtype, SafeTensors};
 use sha2::{Digest, Sha256};
 
@@ -118,11 +119,14 @@ impl StateDict {
         self.metadata.get(key).map(String::as_str)
     }
 
-    /// The layout that the names tell.
+    /// The layout that the names tell; that of model files for every file with a card, whatever kind of model it is of.
     ///
     /// # Errors
     /// [`WeightsError::UnknownLayout`].
     pub fn layout(&self) -> Result<Layout, WeightsError> {
+        if self.metadata(ModelCard::KEY).is_some() {
+            return Ok(Layout::Protovae);
+        }
         Layout::of_names(self.names()).ok_or_else(|| WeightsError::UnknownLayout {
             path: self.path.clone(),
             names: self.names().map(str::to_string).collect(),

@@ -17,7 +17,7 @@ pub enum Layout {
     /// The checkpoints of the authors' released code: `features.N`, `decoder_layers.N`, `prototype_vectors`,
     /// `last_layer.weight`. The small networks have this layout.
     Reference2022,
-    /// torchvision's `resnet18`: the ResNet-18 encoder without its tail.
+    /// torchvision's `resnet18`: the ResNet-18 encoder without its tail, also where a model is built on its feature maps.
     Torchvision,
 }
 
@@ -92,7 +92,8 @@ pub enum Part {
     All,
     /// The encoder with its tail.
     Encoder,
-    /// The encoder without its tail: what was trained on other images and other classes.
+    /// The encoder without its tail, or the feature maps that a model is built on: what was trained on other images and other
+    /// classes.
     Backbone,
 }
 
@@ -110,7 +111,10 @@ impl Part {
         match self {
             Self::All => true,
             Self::Encoder => path.starts_with("encoder."),
-            Self::Backbone => path.starts_with("encoder.") && !path.starts_with("encoder.tail."),
+            Self::Backbone => {
+                let encoder = path.starts_with("encoder.") && !path.starts_with("encoder.tail.");
+                encoder || path.split('.').rev().skip(1).any(|part| part == "features")
+            }
         }
     }
 

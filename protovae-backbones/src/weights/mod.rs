@@ -5,7 +5,7 @@
 //! | `protovae` | model files of this project | every model |
 //! | `pytorch` | the same modules as PyTorch names and lays them out | every model |
 //! | `reference2022` | checkpoints of the authors' released code | the small networks |
-//! | `torchvision` | torchvision's `resnet18` without its classifier | the encoder `resnet18` without its tail |
+//! | `torchvision` | torchvision's `resnet18` without its classifier | the encoder `resnet18` without its tail, or its feature maps |
 //!
 //! Files are safetensors or PyTorch's own (`.pth`, of any age), read as plain tensors: no code in a file is run. Loading is
 //! all or nothing. Values may be in 16, 32 or 64 bits; they become 32 bits.
@@ -133,7 +133,14 @@ impl Structure {
             pooled: encoder
                 .and_then(|encoder| encoder.downcast_ref::<ConvEncoder>())
                 .map(ConvEncoder::pooled),
-            resnet18: encoder.is_some_and(|encoder| encoder.downcast_ref::<ResNet18>().is_some()),
+            resnets: match encoder {
+                Some(encoder) if encoder.downcast_ref::<ResNet18>().is_some() => {
+                    vec!["encoder.".to_string()]
+                }
+                Some(_) => Vec::new(),
+                // Its feature maps are its own affair; the names tell.
+                None => names::resnet_features(&parameters(model)),
+            },
         }
     }
 }

@@ -9,8 +9,8 @@ use super::parameters::Parameter;
 pub struct Structure {
     /// For each block of a small encoder, whether pooling follows; `None` for any other encoder.
     pub pooled: Option<Vec<bool>>,
-    /// Whether the encoder is a ResNet-18.
-    pub resnet18: bool,
+    /// What the paths of the ResNet-18s in it begin with: `encoder.`, or `features.` in a model that is built on feature maps.
+    pub resnets: Vec<String>,
 }
 
 /// A parameter of ours and its place in a file.
@@ -47,7 +47,7 @@ pub fn slots(
     let mut slots = Vec::with_capacity(parameters.len());
     let sequential = match layout {
         Layout::Reference2022 => Some(Sequential::of(parameters, structure)?),
-        Layout::Torchvision if !structure.resnet18 => {
+        Layout::Torchvision if structure.resnets.is_empty() => {
             let reason = "its encoder is no ResNet-18 (`\"encoder\": {\"type\": \"resnet18\"}`)";
             return Err(unsuited(layout, reason));
         }
@@ -57,7 +57,7 @@ pub fn slots(
         let name = match (layout, &sequential) {
             (Layout::Protovae, _) => parameter.path.clone(),
             (Layout::Torchvision, _) => {
-                let Some(name) = torchvision(parameter) else {
+                let Some(name) = torchvision(parameter, &structure.resnets) else {
                     continue;
                 };
                 name
@@ -134,11 +134,31 @@ fn norm(name: &str) -> &str {
     }
 }
 
-/// torchvision's name of a parameter of the backbone.
-fn torchvision(parameter: &Parameter) -> Option<String> {
+/// torchvision's name of a parameter of a backbone.
+fn torchvision(parameter: &Parameter, resnets: &[String]) -> Option<String> {
     let name = pytorch(parameter);
-    let name = name.strip_prefix("encoder.")?;
+    let mut prefixes = resnets.iter();
+    let name = prefixes.find_map(|prefix| name.strip_prefix(prefix.as_str()))?;
     (!name.starts_with("tail.")).then(|| name.to_string())
+}
+
+/// The beginnings `…features.` of paths below which the parameters of a ResNet-18 are.
+///
+/// Feature maps of other encoders have no such names: their layers are in `blocks`.
+pub(super) fn resnet_features(parameters: &[Parameter]) -> Vec<String> {
+    let has = |path: &str| parameters.iter().any(|parameter| parameter.path == path);
+    let stems = parameters.iter().filter_map(|parameter| {
+        let prefix = parameter.path.strip_suffix("conv1.weight")?;
+        let features = prefix == "features." || prefix.ends_with(".features.");
+        let whole = [
+            "bn1.gamma",
+            "layer1.0.conv1.weight",
+            "layer4.1.conv2.weight",
+        ];
+        let whole = || whole.iter().all(|name| has(&format!("{prefix}{name}")));
+        (features && whole()).then(|| prefix.to_string())
+    });
+    stems.collect()
 }
 
 /// The two `nn.Sequential`s of the reference, in which every layer counts, those without parameters too.

@@ -34,7 +34,15 @@ pub struct NamedTensor {
 pub fn export(model: &BoxModel, layout: Layout) -> Result<Vec<NamedTensor>, WeightsError> {
     let (parameters, values): (Vec<Parameter>, Vec<Vec<f32>>) =
         evaluated(model).into_iter().unzip();
-    let slots = slots(&parameters, layout, &Structure::of(model))?;
+    let structure = Structure::of(model);
+    let slots = slots(&parameters, layout, &structure)?;
+    if layout == Layout::Torchvision && structure.resnets.len() > 1 {
+        return Err(WeightsError::Unsuited {
+            layout,
+            reason: "it has several ResNet-18, of which a file of this layout holds one"
+                .to_string(),
+        });
+    }
     let mut by_path: HashMap<String, Vec<f32>> = parameters
         .into_iter()
         .map(|parameter| parameter.path)

@@ -109,6 +109,62 @@ proptest! {
     }
 }
 
+/// Loss and gradient of prototypes `[1, M, L]`.
+fn loss_and_gradient(values: &[f32], shape: [usize; 3]) -> (f32, Vec<f32>) {
+    let device = Device::flex().autodiff();
+    let input = tensor(values, shape, &device).require_grad();
+    let loss = inverse_volume(input.clone());
+    let gradient = input.grad(&loss.backward()).unwrap().into_data();
+    (loss.into_scalar::<f32>(), gradient.iter::<f32>().collect())
+}
+
+/// Adam squares gradients: one whose square is infinite stops its prototype for ever.
+fn assert_usable(values: &[f32], shape: [usize; 3]) {
+    let (loss, gradient) = loss_and_gradient(values, shape);
+    assert!(loss.is_finite(), "{values:?}: {loss}");
+    let usable = gradient.iter().all(|value| (value * value).is_finite());
+    assert!(usable, "{values:?}: {gradient:?}");
+}
+
+#[test]
+fn short_prototypes_are_driven_apart_by_gradients_with_finite_squares() {
+    for exponent in 0..40 {
+        let length = 10f32.powf(-0.2 * exponent as f32);
+        let mut values = vec![0.0; 100];
+        (0..10).for_each(|row| values[11 * row] = length);
+        assert_usable(&values, [1, 10, 10]);
+        if length > 1e-5 {
+            let (_, gradient) = loss_and_gradient(&values, [1, 10, 10]);
+            assert!((0..10).all(|row| gradient[11 * row] < 0.0), "{length}");
+        }
+    }
+    let mut values = vec![0.0; 100];
+    (0..10).for_each(|row| values[11 * row] = 3.7e-4);
+    assert_usable(&values, [1, 10, 10]);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(256))]
+
+    /// Prototypes of any length that are nearly the same as the one before.
+    #[test]
+    fn nearly_dependent_prototypes_give_gradients_with_finite_squares(
+        per_class in 1usize..6,
+        spare in 0usize..6,
+        seed in 0u64..1000,
+        length in -8.0f32..2.0,
+        apart in -8.0f32..0.0,
+    ) {
+        let width = per_class + spare;
+        let mut values = noise(per_class * width, seed);
+        for index in width..values.len() {
+            values[index] = values[index - width] + values[index] * 10f32.powf(apart);
+        }
+        values.iter_mut().for_each(|value| *value *= 10f32.powf(length));
+        assert_usable(&values, [1, per_class, width]);
+    }
+}
+
 #[test]
 fn dependent_prototypes_are_finite_with_a_finite_gradient() {
     for values in [vec![0.0; 12], vec![1.0; 12], vec![1e-9; 12], vec![1e6; 12]] {

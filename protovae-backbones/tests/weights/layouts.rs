@@ -1,10 +1,11 @@
 //! Names and layouts, parts of models, and what goes out comes back.
 
-use burn::tensor::Device;
+use burn::tensor::{Device, Tensor};
 use proptest::prelude::*;
-use protovae_backbones::weights::{self, Layout, NamedTensor, Part, Problem};
+use protovae_backbones::weights::{self, Layout, NamedTensor, Part, Problem, StateDict};
 use protovae_core::ImageShape;
-use protovae_core::model::trainable_values;
+use protovae_core::model::{BoxModel, trainable_values};
+use protovae_core::train::{ModelCard, save_model};
 use safetensors::SafeTensors;
 use serde_json::{Value, json};
 
@@ -241,4 +242,78 @@ proptest! {
             prop_assert_eq!(sorted(weights::export(&loaded, Layout::Protovae).unwrap()), sorted(expected.clone()));
         }
     }
+}
+
+/// Systems that are built on feature maps have no encoder; the trunk is the same, in SENN twice.
+#[test]
+fn torchvisions_weights_are_those_of_feature_maps_too() {
+    let encoder = json!({"type": "resnet18"});
+    let image = ImageShape::new(3, 32, 32);
+    let file = stored(&weights::export(&resnet(1), Layout::Torchvision).unwrap());
+    let trunk = |model: &BoxModel| {
+        let exported = weights::export(model, Layout::Pytorch).unwrap();
+        let of = |tensor: NamedTensor| {
+            let (prefix, name) = tensor.name.split_once("features.")?;
+            Some((prefix.to_string(), name.to_string(), tensor.values))
+        };
+        exported.into_iter().filter_map(of).collect::<Vec<_>>()
+    };
+    let expected = weights::export(&resnet(1), Layout::Torchvision).unwrap();
+    for (recipe, count) in [
+        (
+            json!({"type": "protopnet", "encoder": encoder, "prototypes_per_class": 1, "channels": 4}),
+            1,
+        ),
+        (
+            json!({"type": "flint", "encoder": encoder, "attributes": 3, "latent_dimensions": 3, "stages": 1,
+                "decoder": {"type": "conv-transpose", "start": [2, 16, 16], "stages": [{"transpose": 2}]}}),
+            1,
+        ),
+        (
+            json!({"type": "senn", "encoder": encoder, "concepts": 3, "latent_dimensions": 3,
+                "decoder": {"type": "conv-transpose", "start": [2, 16, 16], "stages": [{"transpose": 2}]}}),
+            2,
+        ),
+    ] {
+        let fresh = model(&recipe, image, 2, &Device::flex());
+        let (loaded, report) =
+            weights::load(fresh, &file, Layout::Torchvision, Part::Backbone).unwrap();
+        let found = trunk(&loaded);
+        assert_eq!(found.len(), count * expected.len(), "{recipe}");
+        assert_eq!(report.loaded.len(), found.len());
+        for (_, name, values) in found {
+            let same = expected.iter().find(|tensor| tensor.name == name).unwrap();
+            assert!(same.values == values, "{recipe}: {name}");
+        }
+        assert!(report.kept.iter().all(|path| !path.contains("features.")));
+        assert_eq!(
+            weights::export(&loaded, Layout::Torchvision).is_ok(),
+            count == 1
+        );
+    }
+    let recipe = json!({"type": "protopnet", "encoder": {"type": "conv-pool", "widths": [2]}, "channels": 4});
+    let other = model(&recipe, image, 2, &Device::flex());
+    let error = weights::load(other, &file, Layout::Torchvision, Part::Backbone).unwrap_err();
+    assert!(error.to_string().contains("no ResNet-18"), "{error}");
+}
+
+/// Whatever its tensors are called: its card says whose it is.
+#[test]
+fn a_model_file_of_any_kind_is_known_by_its_card() {
+    let recipe = json!({"type": "protopnet", "encoder": {"type": "conv-pool", "widths": [2]},
+        "prototypes_per_class": 1, "channels": 4});
+    let image = ImageShape::new(1, 8, 8);
+    let device = Device::flex();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.safetensors");
+    let card = ModelCard::new(recipe.clone(), "protopnet".to_string(), image);
+    save_model(&path, &model(&recipe, image, 1, &device), &card).unwrap();
+    let file = StateDict::open(&path).unwrap();
+    assert_eq!(file.layout().unwrap(), Layout::Protovae);
+    let fresh = model(&recipe, image, 2, &device);
+    let (loaded, report) = weights::load(fresh, &file, Layout::Protovae, Part::All).unwrap();
+    assert!(report.kept.is_empty() && report.left_out.is_empty());
+    let images = || Tensor::<4>::ones([2, 1, 8, 8], &device);
+    let logits = |model: &BoxModel| model.predict(images()).logits.into_data();
+    assert_eq!(logits(&loaded), logits(&model(&recipe, image, 1, &device)));
 }

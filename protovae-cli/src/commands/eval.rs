@@ -73,7 +73,7 @@ pub fn run(arguments: &EvalArgs, voice: Voice) -> Result<()> {
     }
     if let Some(health) = &found.prototypes {
         voice.line(format!("unused prototypes {}", health.dead))?;
-        for warning in health.warnings(&data.classes) {
+        for warning in health.warnings(&data.classes, &found.figures.terms) {
             voice.line(format!("warning: {warning}"))?;
         }
     }

@@ -1,6 +1,6 @@
 //! `protovae prototypes`.
 
-use protovae_core::train::{MetricsLine, PrototypeHealth};
+use protovae_core::train::{EpochRecord, MetricsLine, PrototypeHealth};
 use protovae_explain::measures::unused_rows;
 use protovae_explain::pictures::{prototype_grid, save_png};
 use protovae_explain::views::{has_concepts, place_in_words};
@@ -46,7 +46,8 @@ pub fn run(arguments: &PrototypesArgs, voice: Voice) -> Result<()> {
         .clone()
         .unwrap_or_else(|| source.beside("prototypes.png"));
     save_png(&picture, &path)?;
-    let health = last_health(&source);
+    let last = last_epoch(&source);
+    let health = last.as_ref().and_then(|last| last.prototypes.as_ref());
     let unused = unused_rows(&model);
     voice.object(&json!({
         "picture": path,
@@ -71,7 +72,7 @@ pub fn run(arguments: &PrototypesArgs, voice: Voice) -> Result<()> {
     ))?;
     for (class, name) in card.class_names.iter().enumerate() {
         let mut line = name.clone();
-        if let Some(health) = &health {
+        if let Some(health) = health {
             let usage = health.usage.get(class).cloned().unwrap_or_default();
             let usage: Vec<String> = usage.iter().map(u64::to_string).collect();
             line = format!(
@@ -113,10 +114,11 @@ pub fn run(arguments: &PrototypesArgs, voice: Voice) -> Result<()> {
             ))?;
         }
     }
-    for warning in health
-        .iter()
-        .flat_map(|health| health.warnings(&card.class_names))
-    {
+    for warning in last.iter().flat_map(|last| {
+        let warnings =
+            |health: &PrototypeHealth| health.warnings(&card.class_names, &last.test.terms);
+        last.prototypes.as_ref().map(warnings).unwrap_or_default()
+    }) {
         voice.line(format!("warning: {warning}"))?;
     }
     Ok(())
@@ -133,11 +135,11 @@ fn without_images(error: CliError) -> CliError {
     }
 }
 
-/// The health at the end of the run, if its log is there.
-fn last_health(source: &ModelSource) -> Option<PrototypeHealth> {
+/// The record of the run's last epoch, if its log is there.
+fn last_epoch(source: &ModelSource) -> Option<Box<EpochRecord>> {
     let lines = source.metrics().ok()?;
     lines.into_iter().rev().find_map(|line| match line {
-        MetricsLine::Epoch(record) => record.prototypes,
+        MetricsLine::Epoch(record) => Some(record),
         _ => None,
     })
 }

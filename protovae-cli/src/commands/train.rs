@@ -58,7 +58,11 @@ pub fn run(arguments: &TrainArgs, voice: Voice) -> Result<()> {
     let (directory, resumed) = match &place {
         Place::New { path, overwrite } => (RunDirectory::create(path, *overwrite)?, false),
         Place::Temporary => (RunDirectory::create(temporary.path(), true)?, false),
-        Place::Resumed(path) => (RunDirectory::open(path)?, true),
+        Place::Resumed(path) => {
+            let directory = RunDirectory::open(path)?;
+            directory.check_idle()?;
+            (directory, true)
+        }
     };
     let json = config.to_json()?;
     directory.write_config(&json)?;

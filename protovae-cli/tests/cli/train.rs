@@ -41,6 +41,7 @@ fn a_run_leaves_every_artifact() {
     assert_eq!(
         names(&place, "run"),
         [
+            ".train.lock",
             "checkpoints",
             "config.json",
             "metrics.jsonl",
@@ -114,11 +115,17 @@ fn an_existing_run_is_replaced_only_on_demand() {
     );
     assert_eq!(place.listing(), before);
 
-    place
-        .run("train --config small.json --epochs 1 --seed 3 --out run --overwrite")
-        .ok();
+    let overwrite = "train --config small.json --epochs 1 --seed 3 --out run --overwrite";
+    // What no run has is not the program's to remove.
+    let message = place.run(overwrite).fails(2);
+    assert!(message.contains("note.txt"), "{message}");
+    assert_eq!(place.listing(), before);
+
+    fs::remove_file(place.path("run/note.txt")).unwrap();
+    place.write("run/report.html", "of the old run");
+    place.run(overwrite).ok();
     assert_eq!(place.json("run/config.json")["seed"], 3);
-    assert!(!place.path("run/note.txt").exists());
+    assert!(!place.path("run/report.html").exists());
 }
 
 #[test]
@@ -261,6 +268,7 @@ fn a_black_box_has_no_prototypes_and_says_so() {
     assert_eq!(
         names(&place, "run"),
         [
+            ".train.lock",
             "checkpoints",
             "config.json",
             "metrics.jsonl",

@@ -5,8 +5,28 @@ use burn::tensor::{Device, Tensor};
 use super::SAMPLES;
 use super::exercise::{built, exercised, pick, round_trip};
 use super::inputs::{flat, images, weighted_sum};
+use super::subject::Subject;
 use crate::error::Result;
-use crate::plugin::{EncoderConfig, EncoderSpec, LayerView};
+use crate::plugin::{EncoderConfig, EncoderSpec, LayerView, Posterior};
+
+/// `[mean | log_variance]` of [`SAMPLES`] images.
+fn joined(
+    subject: &Subject,
+    when: &str,
+    posterior: Posterior,
+    spec: &EncoderSpec,
+) -> Result<Tensor<2>> {
+    let expected = [SAMPLES, spec.latent_dimensions];
+    for (what, found) in [
+        ("mean", posterior.mean.dims()),
+        ("log_variance", posterior.log_variance.dims()),
+    ] {
+        subject.require(found == expected, || {
+            format!("{what} ({when}, N = {SAMPLES}): expected shape {expected:?}, found {found:?}")
+        })?;
+    }
+    Ok(Tensor::cat(vec![posterior.mean, posterior.log_variance], 1))
+}
 
 /// Checks every promise of [`Encoder`](crate::plugin::Encoder) and [`EncoderConfig`].
 ///
@@ -23,7 +43,7 @@ pub fn encoder(config: &dyn EncoderConfig, spec: &EncoderSpec) -> Result<()> {
     )?;
     let device = Device::flex().autodiff();
     let posterior = module.encode(images(SAMPLES, spec.image, &device));
-    let both = Tensor::cat(vec![posterior.mean, posterior.log_variance], 1);
+    let both = joined(&subject, "training", posterior, spec)?;
     subject.gradients(&module, &weighted_sum(&both))?;
 
     let module = exercised(
@@ -49,8 +69,7 @@ pub fn encoder(config: &dyn EncoderConfig, spec: &EncoderSpec) -> Result<()> {
 
     if let Some(layers) = module.layers() {
         let images = images(SAMPLES, spec.image, &Device::flex());
-        let posterior = module.encode(images.clone());
-        let expected = Tensor::cat(vec![posterior.mean, posterior.log_variance], 1);
+        let expected = joined(&subject, "evaluation", module.encode(images.clone()), spec)?;
         let replayed = LayerView::replay(&layers, images).ok_or_else(|| {
             subject.fails("layers: expected layers that fit each other and end flat, found others")
         })?;

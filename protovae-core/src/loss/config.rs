@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::similarity::SMALLEST_SIMILARITY_EPSILON;
 use crate::error::{Error, Result};
 
 /// A named combination of all loss choices. Every reported number names one.
@@ -131,7 +132,7 @@ pub struct LossConfig {
     pub latent: Latent,
     /// The distance in the similarity.
     pub distance: Distance,
-    /// `eps` of the similarity, default 1e-4.
+    /// `eps` of the similarity, at least 1e-18 and below 1, default 1e-4.
     pub similarity_epsilon: f64,
     /// The reconstruction error over the pixels of an image.
     pub reconstruction_reduction: Reduction,
@@ -325,6 +326,14 @@ impl LossConfig {
             }
         };
         positive("similarity_epsilon", self.similarity_epsilon)?;
+        if self.similarity_epsilon < SMALLEST_SIMILARITY_EPSILON {
+            return Err(Error::config(
+                format!("{key}.similarity_epsilon"),
+                format!(
+                    "must be at least {SMALLEST_SIMILARITY_EPSILON:e}, or the similarity's slope at a prototype, 1/eps², overflows"
+                ),
+            ));
+        }
         if self.similarity_epsilon >= 1.0 {
             return Err(Error::config(
                 format!("{key}.similarity_epsilon"),

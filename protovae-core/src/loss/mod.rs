@@ -24,5 +24,7 @@ pub use mixture::{
 };
 pub use orthonormality::orthonormality;
 pub use prediction::{cross_entropy, reconstruction_errors};
-pub use similarity::{distances, euclidean_distances, similarity, squared_distances};
+pub use similarity::{
+    SMALLEST_SIMILARITY_EPSILON, distances, euclidean_distances, similarity, squared_distances,
+};
 pub use volume::inverse_volume;

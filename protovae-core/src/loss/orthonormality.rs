@@ -25,23 +25,36 @@ pub fn orthonormality(
 ) -> Tensor<1> {
     let [_, per_class, latent_dimensions] = prototypes.dims();
     let centred = prototypes.clone() - prototypes.mean_dim(1);
-    let gram = centred.clone().matmul(centred.transpose());
-    let identity = Tensor::<2>::eye(per_class, &gram.device()).unsqueeze_dim::<3>(0);
-    let difference = gram - identity;
-    let squares = (difference.clone() * difference)
-        .sum_dim(2)
-        .sum_dim(1)
-        .flatten::<1>(0, 2);
+    let between_prototypes =
+        || squared_distance_from_identity(centred.clone().matmul(centred.clone().transpose()));
     let norms = match norm {
-        FrobeniusNorm::Squared => squares,
-        FrobeniusNorm::Plain => squares.sqrt(),
+        FrobeniusNorm::Squared => between_prototypes(),
+        FrobeniusNorm::Plain => between_prototypes().sqrt(),
+        // Fewer dimensions than prototypes can be orthonormal. What follows for the others would be a small difference of large
+        // numbers here; the clamp's gradient is zero below its bound, which turns sqrt's infinite slope at 0 into 0.
+        FrobeniusNorm::PlainOverDimensions if latent_dimensions < per_class => {
+            squared_distance_from_identity(centred.clone().transpose().matmul(centred.clone()))
+                .clamp_min(1e-30)
+                .sqrt()
+        }
         // AᵀA and AAᵀ have the same norm and the same trace, so only the identity's size is another.
         FrobeniusNorm::PlainOverDimensions => {
-            (squares + (latent_dimensions as f64 - per_class as f64)).sqrt()
+            (between_prototypes() + (latent_dimensions as f64 - per_class as f64)).sqrt()
         }
     };
     match reduction {
         Reduction::Sum => norms.sum(),
         Reduction::Mean => norms.mean(),
     }
+}
+
+/// The sum of squares of each matrix of `[K, S, S]` less the identity, `[K]`.
+fn squared_distance_from_identity(matrices: Tensor<3>) -> Tensor<1> {
+    let [_, size, _] = matrices.dims();
+    let identity = Tensor::<2>::eye(size, &matrices.device()).unsqueeze_dim::<3>(0);
+    let difference = matrices - identity;
+    (difference.clone() * difference)
+        .sum_dim(2)
+        .sum_dim(1)
+        .flatten::<1>(0, 2)
 }

@@ -43,6 +43,9 @@ pub fn distances(latents: Tensor<2>, prototypes: Tensor<2>, distance: Distance) 
     }
 }
 
+/// Smallest `epsilon` of a [`similarity`]: its slope passes through `1/epsilon²`, which is to be finite in 32 bits.
+pub const SMALLEST_SIMILARITY_EPSILON: f64 = 1e-18;
+
 /// `s = log((d + 1) / (d + epsilon))` elementwise: positive, strictly decreasing in `d ≥ 0`, `log(1/epsilon)` at 0.
 ///
 /// ```

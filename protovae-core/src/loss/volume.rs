@@ -5,8 +5,12 @@ use burn::tensor::Tensor;
 /// Smallest pivot of a Gram matrix: prototypes that depend on each other have a volume of 0, whose inverse is not finite.
 const SMALLEST_PIVOT: f64 = 1e-12;
 
-/// Largest logarithm of an inverse volume; `exp` of it is finite in `f32`.
-const LARGEST_LOGARITHM: f64 = 80.0;
+/// Smallest share of its prototype's squared length that a pivot has: below lies what rounding has left of it.
+const SMALLEST_SHARE: f64 = 1e-7;
+
+/// From this logarithm of an inverse volume on, the loss grows with the logarithm alone. The slope of `exp` would exceed `f32`
+/// long before its value does, and the slope's square, which Adam keeps, before that.
+const LARGEST_LOGARITHM: f64 = 20.0;
 
 /// The inverse volume that each class's prototypes span, averaged over classes, as `[1]`: `1/K sum_k |det Φ_kΦ_kᵀ|^(−1/2)`.
 ///
@@ -15,7 +19,8 @@ const LARGEST_LOGARITHM: f64 = 80.0;
 /// [`orthonormality`](super::orthonormality): prototypes are driven apart, without a length that they should have. It does not change
 /// when a class's prototypes are rotated or permuted together, and falls by `c^M` when they are scaled by `c`.
 ///
-/// Far from the volume 1 it says little: it nears 0 for prototypes that are long and apart, and is cut off at `e^80`.
+/// Far from the volume 1 it says little: it nears 0 for prototypes that are long and apart. From `e^20` on it grows only as fast as the
+/// inverse volume's logarithm, so that prototypes that have collapsed are still driven apart, by gradients whose squares are finite.
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
@@ -27,21 +32,26 @@ const LARGEST_LOGARITHM: f64 = 80.0;
 pub fn inverse_volume(prototypes: Tensor<3>) -> Tensor<1> {
     let gram = prototypes.clone().matmul(prototypes.transpose());
     let logarithms = log_determinants(gram) * -0.5;
-    logarithms.clamp_max(LARGEST_LOGARITHM).exp().mean()
+    let beyond = (logarithms.clone() - LARGEST_LOGARITHM).clamp_min(0.0);
+    let within = logarithms.clamp_max(LARGEST_LOGARITHM).exp();
+    (within + beyond * LARGEST_LOGARITHM.exp()).mean()
 }
 
 /// Logarithms of the determinants of positive definite matrices `[K, M, M]`, `[K]`: each step of the elimination takes off one
 /// row and column. M is small; a factorisation with a gradient of its own would gain nothing.
 fn log_determinants(matrices: Tensor<3>) -> Tensor<1> {
     let [groups, size, _] = matrices.dims();
+    let fixed = matrices.clone().detach();
     let mut rest = matrices;
     let mut logarithms = Tensor::<3>::zeros([groups, 1, 1], &rest.device());
     for left in (0..size).rev() {
+        let done = size - 1 - left;
+        let squared_length = fixed.clone().narrow(1, done, 1).narrow(2, done, 1);
         let pivot = rest
             .clone()
             .narrow(1, 0, 1)
             .narrow(2, 0, 1)
-            .clamp_min(SMALLEST_PIVOT);
+            .max_pair((squared_length * SMALLEST_SHARE).clamp_min(SMALLEST_PIVOT));
         logarithms = logarithms + pivot.clone().log();
         if left == 0 {
             break;

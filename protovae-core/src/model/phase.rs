@@ -14,8 +14,9 @@ use crate::train::{Batch, BatchSource};
 pub struct Phase {
     /// Whether there are optimisation steps; without, the epoch consists of what follows it.
     pub steps: bool,
-    /// Rates of parameters by the beginnings of their names, laid over `training.learning_rates`. A rate of 0 keeps
-    /// parameters, and what the optimizer remembers of them, as they are.
+    /// Rates of parameters by the beginnings of their names, laid over `training.learning_rates`: a longer beginning there holds
+    /// against a shorter one here, so that a part of what a phase names can have a rate of its own. A rate of 0 keeps parameters, and
+    /// what the optimizer remembers of them, as they are, whatever `training.learning_rates` says.
     pub learning_rates: BTreeMap<String, f64>,
 }
 

@@ -75,8 +75,11 @@ pub enum Activation {
 }
 
 impl LayerView {
-    /// Applies the layer; `None` if it does not take this kind of activation.
+    /// Applies the layer; `None` if it does not take this kind of activation, or not so many channels or features, or maps so small.
     pub fn apply(&self, input: Activation) -> Option<Activation> {
+        if !self.takes(&input) {
+            return None;
+        }
         match (self, input) {
             (
                 Self::Conv2d {
@@ -141,6 +144,60 @@ impl LayerView {
                 }))
             }
             _ => None,
+        }
+    }
+
+    /// Whether the parts of the layer fit each other and the activation.
+    fn takes(&self, input: &Activation) -> bool {
+        let windows = |[height, width]: [usize; 2],
+                       kernel: [usize; 2],
+                       stride: [usize; 2],
+                       padding: [usize; 2]| {
+            [height, width].into_iter().enumerate().all(|(axis, side)| {
+                let padded = side.saturating_add(padding[axis].saturating_mul(2));
+                kernel[axis] > 0 && stride[axis] > 0 && kernel[axis] <= padded
+            })
+        };
+        match (self, input) {
+            (
+                Self::Conv2d {
+                    weight,
+                    bias,
+                    stride,
+                    padding,
+                },
+                Activation::Maps(x),
+            ) => {
+                let ([out, inputs, rows, columns], [_, channels, height, width]) =
+                    (weight.dims(), x.dims());
+                inputs == channels
+                    && bias.as_ref().is_none_or(|bias| bias.dims() == [out])
+                    && windows([height, width], [rows, columns], *stride, *padding)
+            }
+            (Self::ChannelAffine { scale, shift }, Activation::Maps(x)) => {
+                let [_, channels, ..] = x.dims();
+                scale.dims() == [channels] && shift.dims() == [channels]
+            }
+            (Self::AvgPool2d { kernel, stride }, Activation::Maps(x)) => {
+                let [_, _, height, width] = x.dims();
+                windows([height, width], *kernel, *stride, [0, 0])
+            }
+            (
+                Self::MaxPool2d {
+                    kernel,
+                    stride,
+                    padding,
+                },
+                Activation::Maps(x),
+            ) => {
+                let [_, _, height, width] = x.dims();
+                windows([height, width], *kernel, *stride, *padding)
+            }
+            (Self::Linear { weight, bias }, Activation::Flat(x)) => {
+                let ([inputs, out], [_, features]) = (weight.dims(), x.dims());
+                inputs == features && bias.as_ref().is_none_or(|bias| bias.dims() == [out])
+            }
+            _ => true,
         }
     }
 

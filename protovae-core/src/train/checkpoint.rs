@@ -8,7 +8,7 @@ use burn::module::Module;
 use serde::{Deserialize, Serialize};
 
 use super::RunDirectory;
-use super::files::{WRITING, digest, sync_directory, sync_file, write_atomically};
+use super::files::{WRITING, digest, entries, sync_directory, sync_file, write_atomically};
 use super::learner::Learner;
 use super::loss_scale::LossScale;
 use super::metrics::Sums;
@@ -17,6 +17,13 @@ use crate::error::{Error, Result};
 const STATE: &str = "state.json";
 const MODEL: &str = "model.bpk";
 const OPTIMIZER: &str = "optimizer.bpk";
+/// All that a checkpoint consists of.
+const FILES: [&str; 3] = [STATE, MODEL, OPTIMIZER];
+/// How the name begins of a checkpoint that another one takes the place of; like everything half written it begins with
+/// [`WRITING`].
+const ASIDE: &str = ".writing-old-";
+/// Digits of a checkpoint's name, at least: names sort as their steps do.
+const DIGITS: usize = 9;
 
 /// Where a run stood; everything else that a step depends on is a pure function of this and the configuration.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -49,19 +56,22 @@ struct StateFile {
 }
 
 fn name(step: usize) -> String {
-    format!("step-{step:09}")
+    format!("step-{step:0DIGITS$}")
 }
 
-/// What lies in a folder; nothing if there is no folder.
-fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
-    let entries = match fs::read_dir(folder) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(Error::io("read", folder)(error)),
+/// Whether a folder is a checkpoint, complete or not, and nothing else. Other programs call folders of theirs `step-1000`.
+pub(crate) fn is_ours(path: &Path) -> Result<bool> {
+    let name_of = |path: &Path| Some(path.file_name()?.to_str()?.to_string());
+    let numbered = |name: &str| {
+        let digits = name.strip_prefix("step-").unwrap_or_default();
+        digits.len() >= DIGITS && digits.bytes().all(|byte| byte.is_ascii_digit())
     };
-    entries
-        .map(|entry| Ok(entry.map_err(Error::io("read", folder))?.path()))
-        .collect()
+    if !name_of(path).is_some_and(|name| numbered(&name)) || !path.is_dir() {
+        return Ok(false);
+    }
+    let known = |name: String| FILES.contains(&name.as_str()) || name.starts_with(WRITING);
+    let all = entries(path)?;
+    Ok(all.iter().all(|path| name_of(path).is_some_and(known)))
 }
 
 /// Complete checkpoints of a run, oldest first.
@@ -72,7 +82,8 @@ fn list(run: &RunDirectory) -> Result<Vec<PathBuf>> {
             .file_name()
             .and_then(|name| name.to_str())
             .is_some_and(|name| name.starts_with("step-"));
-        if named && path.join(STATE).is_file() {
+        let whole = || FILES.iter().all(|name| path.join(name).is_file());
+        if named && whole() {
             found.push(path);
         }
     }
@@ -88,8 +99,18 @@ pub fn newest_checkpoint(run: &RunDirectory) -> Result<Option<PathBuf>> {
     Ok(list(run)?.pop())
 }
 
-/// Removes what a killed process left half written.
+/// Removes what a killed process left half written, and puts a checkpoint back that it had taken away for a new one.
 pub(crate) fn remove_unfinished(run: &RunDirectory) -> Result<()> {
+    for path in entries(&run.checkpoints())? {
+        let name = path.file_name().and_then(|name| name.to_str());
+        let Some(name) = name.and_then(|name| name.strip_prefix(ASIDE)) else {
+            continue;
+        };
+        let place = run.checkpoints().join(name);
+        if !place.exists() && FILES.iter().all(|name| path.join(name).is_file()) {
+            fs::rename(&path, &place).map_err(Error::io("write", place))?;
+        }
+    }
     for folder in [run.path().to_path_buf(), run.checkpoints()] {
         for path in entries(&folder)? {
             let unfinished = path
@@ -107,6 +128,40 @@ pub(crate) fn remove_unfinished(run: &RunDirectory) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Removes the checkpoints of a run that begins anew: they are newer than all that it will make for a while.
+pub(crate) fn remove_all(run: &RunDirectory) -> Result<()> {
+    for path in entries(&run.checkpoints())? {
+        if is_ours(&path)? {
+            remove(&path)?;
+        }
+    }
+    Ok(())
+}
+
+/// Moves a checkpoint aside; what is half removed must not have a checkpoint's name.
+fn set_aside(path: &Path) -> Result<PathBuf> {
+    let mut name = std::ffi::OsString::from(ASIDE);
+    name.push(path.file_name().unwrap_or_default());
+    let aside = path.with_file_name(name);
+    if aside.exists() {
+        fs::remove_dir_all(&aside).map_err(Error::io("remove", &aside))?;
+    }
+    fs::rename(path, &aside).map_err(Error::io("remove", path))?;
+    Ok(aside)
+}
+
+fn remove(path: &Path) -> Result<()> {
+    // The state goes first: without it nothing takes what is left for a checkpoint, and nobody puts it back.
+    let state = path.join(STATE);
+    match fs::remove_file(&state) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            return Err(Error::io("remove", state)(error));
+        }
+        _ => {}
+    }
+    fs::remove_dir_all(path).map_err(Error::io("remove", path))
 }
 
 /// Writes a checkpoint beside its place, makes it durable, moves it there, and removes all but the newest `keep`.
@@ -155,14 +210,20 @@ pub(crate) fn save(
     let text = serde_json::to_vec_pretty(&file).map_err(|error| record(&state_path, &error))?;
     write_atomically(&state_path, &text)?;
     sync_directory(&beside)?;
-    if place.exists() {
-        fs::remove_dir_all(&place).map_err(Error::io("remove", &place))?;
-    }
+    // An epoch without steps ends where the one before did. Its checkpoint is kept until the new one is there.
+    let replaced = match place.exists() {
+        true => Some(set_aside(&place)?),
+        false => None,
+    };
     fs::rename(&beside, &place).map_err(Error::io("write", &place))?;
     sync_directory(&run.checkpoints())?;
-    let all = list(run)?;
-    for old in &all[..all.len().saturating_sub(keep.max(1))] {
-        fs::remove_dir_all(old).map_err(Error::io("remove", old))?;
+    if let Some(replaced) = replaced {
+        remove(&replaced)?;
+    }
+    let mut others = list(run)?;
+    others.retain(|path| *path != place);
+    for old in &others[..(others.len() + 1).saturating_sub(keep.max(1))] {
+        remove(old)?;
     }
     Ok(place)
 }

@@ -9,6 +9,9 @@ use crate::error::{Error, Result};
 use crate::model::BoxModel;
 use crate::precision::Precision;
 
+/// Adam divides by its epsilon where gradients vanish, at first multiplied by as little as `√(1 − beta_2)`.
+const SMALLEST_EPSILON: f64 = 1e-30;
+
 /// How a model is trained. The defaults are the paper's (Table 2, MNIST).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -35,7 +38,7 @@ pub struct TrainingConfig {
     pub beta_1: f64,
     /// Adam's second decay; default 0.999.
     pub beta_2: f64,
-    /// Adam's epsilon; default 1e-8.
+    /// Adam's epsilon, at least 1e-30; default 1e-8.
     pub adam_epsilon: f64,
     /// A line in `metrics.jsonl` every so many steps; default 50.
     pub log_every: usize,
@@ -106,23 +109,30 @@ impl TrainingConfig {
         if self.loader_threads > 1024 {
             return fail("loader_threads", "must be at most 1024".to_string());
         }
-        for (name, value) in [
-            ("learning_rate", self.learning_rate),
-            ("adam_epsilon", self.adam_epsilon),
+        // All of these are computed with in 32 bits, so it is what becomes of them there that counts.
+        for (name, value, smallest) in [
+            (
+                "learning_rate",
+                self.learning_rate,
+                f64::from(f32::MIN_POSITIVE),
+            ),
+            ("adam_epsilon", self.adam_epsilon, SMALLEST_EPSILON),
         ] {
-            if !(value.is_finite() && value > 0.0) {
-                return fail(name, format!("must be a positive number, not {value}"));
+            if !(value >= smallest && (value as f32).is_finite()) {
+                let range = format!("at least {smallest:e} and at most {:e}", f32::MAX);
+                return fail(name, format!("must be {range}, not {value}"));
             }
         }
         for (name, rate) in &self.learning_rates {
-            if !(rate.is_finite() && *rate >= 0.0) {
+            if !((*rate as f32).is_finite() && *rate >= 0.0) {
                 let reason = format!("must be 0 or a positive number, not {rate}");
                 return fail(&format!("learning_rates.{name}"), reason);
             }
         }
         for (name, value) in [("beta_1", self.beta_1), ("beta_2", self.beta_2)] {
-            if !(0.0..1.0).contains(&value) {
-                return fail(name, format!("must be at least 0 and below 1, not {value}"));
+            if !(0.0..1.0).contains(&(value as f32)) {
+                let reason = format!("must be at least 0 and below 1 in 32 bits, not {value}");
+                return fail(name, reason);
             }
         }
         Ok(())
@@ -141,6 +151,6 @@ impl TrainingConfig {
             );
             return Err(Error::config("training.precision", reason));
         }
-        learning_rates(model, self).map(drop)
+        learning_rates(model, self, &BTreeMap::new()).map(drop)
     }
 }

@@ -2,7 +2,8 @@
 
 use std::fs::{self, File};
 use std::io::{Read, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use sha2::{Digest, Sha256};
 
@@ -11,23 +12,65 @@ use crate::error::{Error, Result};
 /// How the names of files begin that are being written; one is left behind only by a killed process.
 pub(crate) const WRITING: &str = ".writing-";
 
-/// Writes `bytes` so that `path` holds either what it held before or all of `bytes`, whatever kills the process.
+/// Writes `bytes` so that `path` holds either what it held before or all of `bytes`, whatever kills the process, and whoever else
+/// writes it at the same time.
+///
+/// ```
+/// use protovae_core::train::write_atomically;
+/// let folder = tempfile::tempdir()?;
+/// let path = folder.path().join("table.md");
+/// write_atomically(&path, b"whole")?;
+/// assert_eq!(std::fs::read(&path)?, b"whole");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 ///
 /// # Errors
-/// [`Error::Io`].
+/// [`Error::Io`]; nothing is left beside `path` then.
 pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
-    let mut name = std::ffi::OsString::from(WRITING);
-    name.push(path.file_name().unwrap_or_default());
-    let beside = path.with_file_name(name);
-    let mut file = File::create(&beside).map_err(Error::io("create", &beside))?;
-    file.write_all(bytes)
+    let (mut file, beside) = create_beside(path)?;
+    let written = file
+        .write_all(bytes)
         .and_then(|()| file.sync_all())
-        .map_err(Error::io("write", &beside))?;
-    fs::rename(&beside, path).map_err(Error::io("write", path))?;
+        .map_err(Error::io("write", &beside))
+        .and_then(|()| fs::rename(&beside, path).map_err(Error::io("write", path)));
+    if let Err(error) = written {
+        // The first error is the one to tell.
+        let _ = fs::remove_file(&beside);
+        return Err(error);
+    }
     match path.parent() {
         Some(parent) => sync_directory(parent),
         None => Ok(()),
     }
+}
+
+/// A new file beside `path` that no other writer has.
+fn create_beside(path: &Path) -> Result<(File, PathBuf)> {
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    loop {
+        let (process, count) = (std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        let mut name = std::ffi::OsString::from(format!("{WRITING}{process}-{count}-"));
+        name.push(path.file_name().unwrap_or_default());
+        let beside = path.with_file_name(name);
+        match File::create_new(&beside) {
+            Ok(file) => return Ok((file, beside)),
+            // Of a process of the same number, killed or on another machine.
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(Error::io("create", beside)(error)),
+        }
+    }
+}
+
+/// What lies in a folder; nothing if there is no folder.
+pub(crate) fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
+    let entries = match fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(Error::io("read", folder)(error)),
+    };
+    entries
+        .map(|entry| Ok(entry.map_err(Error::io("read", folder))?.path()))
+        .collect()
 }
 
 /// Makes a directory's entries durable.

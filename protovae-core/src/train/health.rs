@@ -1,5 +1,7 @@
 //! Whether prototypes are alive, apart from each other, and used.
 
+use std::collections::BTreeMap;
+
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
@@ -27,6 +29,10 @@ pub struct PrototypeHealth {
 
 /// A class counts as collapsed when its largest inner distance is below this share of the mean distance between classes.
 pub const COLLAPSED_BELOW: f64 = 0.05;
+
+/// Terms of a ProtoVAE's loss that keep the prototypes of a class apart. One without weight is evaluated all the same, the other is
+/// not: who has that one trains with it.
+const KEEP_APART: [&str; 2] = ["volume", "orthonormality"];
 
 impl PrototypeHealth {
     /// Measures a bank, given how often each prototype was a sample's most similar of its own class.
@@ -59,7 +65,26 @@ impl PrototypeHealth {
     }
 
     /// What a user should be told, with class names if there are as many as classes.
-    pub fn warnings(&self, class_names: &[String]) -> Vec<String> {
+    ///
+    /// `terms` are those of the model's loss, as [`Figures`](super::Figures) has them: advice names the weight of a term that keeps
+    /// prototypes apart where there is one, and no setting where there is none.
+    ///
+    /// ```
+    /// use std::collections::BTreeMap;
+    /// use burn::tensor::{Device, Tensor};
+    /// use protovae_core::plugin::PrototypeBank;
+    /// use protovae_core::train::PrototypeHealth;
+    /// let bank = PrototypeBank {
+    ///     vectors: Tensor::from_floats([[0.0], [0.0], [9.0], [9.0]], &Device::flex()),
+    ///     classes: 2,
+    ///     per_class: 2,
+    /// };
+    /// let health = PrototypeHealth::measure(&bank, vec![vec![1; 2]; 2]);
+    /// let terms = BTreeMap::from([("orthonormality".to_string(), 2.0)]);
+    /// assert!(health.warnings(&[], &terms)[0].contains("raise model.loss.weights.orthonormality"));
+    /// assert!(!health.warnings(&[], &BTreeMap::new())[0].contains("model."));
+    /// ```
+    pub fn warnings(&self, class_names: &[String], terms: &BTreeMap<String, f64>) -> Vec<String> {
         let name = |class: &usize| match class_names.get(*class) {
             Some(name) => name.clone(),
             None => class.to_string(),
@@ -67,8 +92,12 @@ impl PrototypeHealth {
         let mut warnings = Vec::new();
         if !self.collapsed.is_empty() {
             let names: Vec<String> = self.collapsed.iter().map(name).collect();
+            let apart = KEEP_APART.iter().find(|term| terms.contains_key(**term));
+            let advice = apart.map_or_else(String::new, |term| {
+                format!("raise model.loss.weights.{term} or ")
+            });
             warnings.push(format!(
-                "the prototypes of {} have collapsed into one point; raise model.loss.weights.orthonormality or use fewer prototypes",
+                "the prototypes of {} have collapsed into one point; {advice}use fewer prototypes",
                 names.join(", ")
             ));
         }
@@ -184,11 +213,25 @@ mod tests {
         assert_eq!(health.dead, 2);
         assert_eq!(health.collapsed, vec![1]);
         let names = ["cat".to_string(), "dog".to_string()];
-        let warnings = health.warnings(&names);
-        assert!(
-            warnings.len() == 1 && warnings[0].contains("dog"),
-            "{warnings:?}"
-        );
+        // As evaluations of a ProtoVAE, of a PanVAE and of systems without such a term have them.
+        let orthonormality = ["prediction", "orthonormality"];
+        let volume = ["prediction", "orthonormality", "volume"];
+        for (terms, advised) in [
+            (&orthonormality[..], Some("weights.orthonormality or")),
+            (&volume, Some("weights.volume or")),
+            (&["prediction", "cluster"], None),
+        ] {
+            let terms = terms.iter().map(|term| (term.to_string(), 1.0)).collect();
+            let warnings = health.warnings(&names, &terms);
+            assert!(
+                warnings.len() == 1 && warnings[0].contains("dog"),
+                "{warnings:?}"
+            );
+            match advised {
+                Some(key) => assert!(warnings[0].contains(key), "{warnings:?}"),
+                None => assert!(!warnings[0].contains("model."), "{warnings:?}"),
+            }
+        }
     }
 
     #[test]
@@ -196,7 +239,7 @@ mod tests {
         let bank = bank([[1.0, 2.0], [1.0, 2.0], [1.0, 2.0], [1.0, 3.0]]);
         let health = PrototypeHealth::measure(&bank, vec![vec![1; 2]; 2]);
         assert_eq!(health.duplicates, 1);
-        let warnings = health.warnings(&[]);
+        let warnings = health.warnings(&[], &BTreeMap::new());
         assert!(
             warnings.iter().any(|warning| warning.starts_with("1 of 4")),
             "{warnings:?}"
@@ -211,6 +254,6 @@ mod tests {
             per_class: 1,
         };
         let health = PrototypeHealth::measure(&bank, vec![vec![1], vec![1]]);
-        assert!(health.collapsed.is_empty() && health.warnings(&[]).is_empty());
+        assert!(health.collapsed.is_empty() && health.warnings(&[], &BTreeMap::new()).is_empty());
     }
 }

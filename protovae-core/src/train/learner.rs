@@ -1,5 +1,7 @@
 //! A model and its optimizer, moved by batches.
 
+use std::collections::BTreeMap;
+
 use burn::module::Module;
 use burn::optim::ModuleOptimizer;
 use burn::optim::lr_scheduler::module_lr_scheduler::ModuleLearningRate;
@@ -36,7 +38,7 @@ impl Learner {
     /// the configuration's `precision`.
     pub fn new(model: BoxModel, config: &TrainingConfig) -> Result<Self> {
         config.check_model(&model)?;
-        let rates = learning_rates(&model, config)?;
+        let rates = learning_rates(&model, config, &BTreeMap::new())?;
         let optimizer = ModuleOptimizer::from(Adam {
             beta_1: config.beta_1 as f32,
             beta_2: config.beta_2 as f32,
@@ -56,9 +58,7 @@ impl Learner {
     /// # Errors
     /// [`Error::Config`](crate::Error::Config) if they name parameters that the model has not.
     pub fn enter(&mut self, config: &TrainingConfig, phase: &Phase) -> Result<()> {
-        let mut config = config.clone();
-        config.learning_rates.extend(phase.learning_rates.clone());
-        self.rates = learning_rates(&self.model, &config)?;
+        self.rates = learning_rates(&self.model, config, &phase.learning_rates)?;
         Ok(())
     }
 

@@ -48,7 +48,7 @@ pub struct EpochRecord {
     pub epoch: usize,
     /// Steps since the beginning of the run.
     pub step: usize,
-    /// Averages over the epoch's training batches, each as it was trained on.
+    /// Averages over the epoch's training batches, each as it was trained on; of no samples, and all 0, if the epoch had no steps.
     pub train: Figures,
     /// On the test set, after the epoch.
     pub test: Figures,
@@ -205,6 +205,11 @@ impl BatchFigures {
         }
     }
 
+    /// The same figures, of that step.
+    pub(crate) fn at(self, step: usize) -> Self {
+        Self { step, ..self }
+    }
+
     fn loss(&self) -> f32 {
         self.values.first().copied().unwrap_or(f32::NAN)
     }
@@ -243,6 +248,18 @@ impl BatchFigures {
 }
 
 impl Figures {
+    /// These figures, unless they are of no samples at all and mean nothing.
+    ///
+    /// ```
+    /// use std::collections::BTreeMap;
+    /// use protovae_core::train::Figures;
+    /// let figures = Figures { samples: 0, accuracy: 0.0, loss: 0.0, terms: BTreeMap::new() };
+    /// assert!(figures.of_any().is_none());
+    /// ```
+    pub fn of_any(&self) -> Option<&Self> {
+        (self.samples > 0).then_some(self)
+    }
+
     /// Fails if the loss or a term is NaN or infinite: the last step of an epoch may have broken the model.
     pub(crate) fn check_finite(&self, epoch: usize, step: usize, last_good: &str) -> Result<()> {
         if self.loss.is_finite() && self.terms.values().all(|value| value.is_finite()) {

@@ -17,7 +17,10 @@ mod model_file;
 mod narrow;
 mod parts;
 mod rates;
+mod run_contents;
 mod run_directory;
+mod run_lock;
+mod soundness;
 mod trainer;
 
 pub use batch::{Batch, BatchSource, EpochBatches, HostBatch, InMemorySource};

@@ -17,14 +17,14 @@ use crate::model::{BoxModel, ModelConfig, ModelSpec};
 use crate::precision::Precision;
 use crate::random::Initializer;
 
-/// The key of the card in the header's metadata.
-const CARD_KEY: &str = "protovae";
-
 /// Version of the card; files with a higher one are refused.
 const FORMAT: u32 = 1;
 
 /// A header may be this long at most; ours are a few kilobytes.
 const LONGEST_HEADER: u64 = 16 << 20;
+
+/// Bytes of a weight, at least: 16 bits.
+const SHORTEST_VALUE: usize = 2;
 
 /// What a model file says of itself.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -82,6 +82,9 @@ pub struct WeightsOrigin {
 }
 
 impl ModelCard {
+    /// The key of the card in the metadata of a file's header, by which model files are known.
+    pub const KEY: &str = "protovae";
+
     /// A card of this crate's version.
     pub fn new(model: serde_json::Value, reported_as: String, image: ImageShape) -> Self {
         Self {
@@ -151,7 +154,7 @@ pub fn save_model_as(
     // One metadata key only: safetensors writes several in the order of a randomly seeded hash map.
     let mut store = SafetensorsStore::from_bytes(None)
         .clear_metadata()
-        .metadata(CARD_KEY, card)
+        .metadata(ModelCard::KEY, card)
         .with_to_adapter(Narrow::of(&model, precision)?);
     model
         .save_into(&mut store)
@@ -201,7 +204,7 @@ fn card_of(header: &[u8], path: &Path) -> Result<ModelCard> {
         serde_json::from_slice(header).map_err(|error| Error::damaged(path, error))?;
     let card = header
         .get("__metadata__")
-        .and_then(|metadata| metadata.get(CARD_KEY))
+        .and_then(|metadata| metadata.get(ModelCard::KEY))
         .and_then(serde_json::Value::as_str)
         .ok_or_else(|| {
             Error::damaged(
@@ -258,7 +261,8 @@ fn build(
         image: card.image,
         classes: card.class_names.len(),
     };
-    let mut init = Initializer::new(card.seed, device);
+    // All that is drawn is read from the file: a card that asks for more than that is not the file's.
+    let mut init = Initializer::new(card.seed, device).with_most(bytes.len() / SHORTEST_VALUE);
     let mut model = config.build(&spec, &mut init)?;
     let mut store = SafetensorsStore::from_bytes(Some(bytes))
         .with_from_adapter(FloatCastAdapter::to(computed()));

@@ -11,7 +11,8 @@ use super::TrainingConfig;
 use crate::error::{Error, Result};
 
 /// The rate of each parameter of a module: that of the longest beginning of its name in `learning_rates`, else
-/// `learning_rate`.
+/// `learning_rate`. The rates of a phase are laid over them: of two beginnings of a name the longer one holds, of equal ones the
+/// phase's, but what the longest of a phase's has at 0 stays at 0.
 ///
 /// burn's optimizers ask for a rate parameter by parameter, so this holds on every device, and an optimizer's record does not
 /// depend on it.
@@ -21,15 +22,15 @@ use crate::error::{Error, Result};
 pub(crate) fn learning_rates(
     module: &impl Module,
     config: &TrainingConfig,
+    phase: &BTreeMap<String, LearningRate>,
 ) -> Result<ModuleLearningRate> {
     let mut rates = ModuleLrScheduler::new(config.learning_rate);
-    if config.learning_rates.is_empty() {
+    if config.learning_rates.is_empty() && phase.is_empty() {
         return Ok(rates.step());
     }
     let mut names = Names::default();
     module.visit(&mut names);
-    let mut groups: BTreeMap<&str, Vec<String>> = BTreeMap::new();
-    for beginning in config.learning_rates.keys() {
+    for beginning in config.learning_rates.keys().chain(phase.keys()) {
         if !names.found.iter().any(|name| begins(name, beginning)) {
             return Err(Error::config(
                 "training.learning_rates",
@@ -37,18 +38,37 @@ pub(crate) fn learning_rates(
             ));
         }
     }
-    for name in &names.found {
-        let beginnings = config.learning_rates.keys();
-        let fitting = beginnings.filter(|beginning| begins(name, beginning));
-        if let Some(beginning) = fitting.max_by_key(|beginning| beginning.len()) {
-            groups.entry(beginning).or_default().push(name.clone());
-        }
+    // By the bits of the rate: those that share one are a group.
+    let mut groups: BTreeMap<u64, Vec<String>> = BTreeMap::new();
+    for name in names.found {
+        let rate = match (
+            longest(phase, &name),
+            longest(&config.learning_rates, &name),
+        ) {
+            (Some((phase, rate)), Some((own, _))) if rate == 0.0 || phase.len() >= own.len() => {
+                rate
+            }
+            (_, Some((_, rate))) | (Some((_, rate)), None) => rate,
+            (None, None) => continue,
+        };
+        groups.entry(rate.to_bits()).or_default().push(name);
     }
-    for (beginning, names) in groups {
-        let rate: LearningRate = config.learning_rates[beginning];
-        rates = rates.with_group(ParamGroup::from_paths(names), rate);
+    for (rate, names) in groups {
+        rates = rates.with_group(ParamGroup::from_paths(names), f64::from_bits(rate));
     }
     Ok(rates.step())
+}
+
+/// The longest beginning of a name, and its rate.
+fn longest<'a>(
+    rates: &'a BTreeMap<String, LearningRate>,
+    name: &str,
+) -> Option<(&'a str, LearningRate)> {
+    let fitting = rates
+        .iter()
+        .filter(|(beginning, _)| begins(name, beginning));
+    let (beginning, rate) = fitting.max_by_key(|(beginning, _)| beginning.len())?;
+    Some((beginning, *rate))
 }
 
 /// Whether the first parts of a dotted name are these.
@@ -178,7 +198,7 @@ mod tests {
             })
         };
         let (mut network, mut optimizer) = (network(), fresh());
-        let rates = learning_rates(&network, &config).unwrap();
+        let rates = learning_rates(&network, &config, &BTreeMap::new()).unwrap();
         for step in 1..=3 {
             let mut gradients = GradientsParams::new();
             let seed = |number: usize| 10 * step + number;
@@ -218,7 +238,7 @@ mod tests {
             ),
             ("", "the model has encoder, encoders, head"),
         ] {
-            let error = learning_rates(&network(), &config(&[(name, 0.1)]))
+            let error = learning_rates(&network(), &config(&[(name, 0.1)]), &BTreeMap::new())
                 .err()
                 .map(|error| error.to_string())
                 .unwrap_or_default();

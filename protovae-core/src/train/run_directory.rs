@@ -4,29 +4,11 @@ use std::fs::{self, File, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use super::files::{WRITING, write_atomically};
+use super::files::write_atomically;
 use super::metrics::MetricsLine;
+use super::run_contents::{self, CHECKPOINTS, CONFIG, Found, METRICS, MODEL};
+use super::run_lock::RunLock;
 use crate::error::{Error, Result};
-
-const CONFIG: &str = "config.json";
-
-/// Empties a run directory, its configuration last: if the process is killed meanwhile, what is left is still a run.
-fn remove_run(path: &Path) -> Result<()> {
-    for entry in fs::read_dir(path).map_err(Error::io("read", path))? {
-        let entry = entry.map_err(Error::io("read", path))?.path();
-        if entry.ends_with(CONFIG) {
-            continue;
-        }
-        let removed = if entry.is_dir() {
-            fs::remove_dir_all(&entry)
-        } else {
-            fs::remove_file(&entry)
-        };
-        removed.map_err(Error::io("remove", &entry))?;
-    }
-    let config = path.join(CONFIG);
-    fs::remove_file(&config).map_err(Error::io("remove", config))
-}
 
 /// The folder of a run: `config.json`, `metrics.jsonl`, `checkpoints/`, `model.safetensors`, pictures.
 #[derive(Debug, Clone)]
@@ -37,16 +19,32 @@ pub struct RunDirectory {
 impl RunDirectory {
     /// Makes a new run directory. An empty folder is used as it is.
     ///
-    /// With `overwrite` a folder that holds a run (it has a `config.json`) is emptied first; a folder that holds anything
-    /// else is never touched.
+    /// With `overwrite` a folder that holds a run is emptied first: its `config.json` is an object with `model`, and `data` or
+    /// `training`. Nothing is touched in a folder of something else, nor in one where something lies that no run has.
+    ///
+    /// ```
+    /// use protovae_core::train::RunDirectory;
+    /// let folder = tempfile::tempdir()?;
+    /// let place = folder.path().join("run");
+    /// let run = RunDirectory::create(&place, false)?;
+    /// run.write_config(&serde_json::json!({"model": {"type": "protovae"}, "data": {"type": "mnist"}}))?;
+    /// assert!(RunDirectory::create(&place, false).is_err());
+    /// std::fs::write(place.join("notes.txt"), "mine")?;
+    /// assert!(RunDirectory::create(&place, true).is_err());
+    /// std::fs::remove_file(place.join("notes.txt"))?;
+    /// RunDirectory::create(&place, true)?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
-    /// [`Error::RunExists`] if something is there; [`Error::Io`].
+    /// [`Error::RunExists`] if a run is there; [`Error::Damaged`] if something else is, naming an entry that no run has;
+    /// [`Error::RunBusy`] if a process trains there now; [`Error::Io`].
     pub fn create(path: impl Into<PathBuf>, overwrite: bool) -> Result<Self> {
         let path = path.into();
         Self::check_free(&path, overwrite)?;
-        if path.join(CONFIG).exists() {
-            remove_run(&path)?;
+        if let Found::Run { .. } = run_contents::found(&path)? {
+            let _lock = RunLock::take(&path)?;
+            run_contents::remove(&path)?;
         }
         fs::create_dir_all(&path).map_err(Error::io("create", &path))?;
         Ok(Self { path })
@@ -57,37 +55,26 @@ impl RunDirectory {
     /// # Errors
     /// As [`create`](Self::create).
     pub fn check_free(path: &Path, overwrite: bool) -> Result<()> {
-        let path = path.to_path_buf();
-        let entries = match fs::read_dir(&path) {
-            Ok(entries) => entries,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
-            Err(error) if error.kind() == std::io::ErrorKind::NotADirectory => {
-                return Err(Error::damaged(
-                    path,
-                    "is a file, not a folder; choose another --out",
-                ));
-            }
-            Err(error) => return Err(Error::io("read", path)(error)),
-        };
-        // A run that was killed before it wrote its configuration leaves a half-written one and nothing else.
-        let mut foreign = entries.flatten().filter(|entry| {
-            let name = entry.file_name();
-            let name = name.to_string_lossy();
-            !name.starts_with(WRITING) && name != "checkpoints"
-        });
-        if foreign.next().is_none() {
-            return Ok(());
+        if path.exists() && !path.is_dir() {
+            let reason = "is a file, not a folder; choose another --out";
+            return Err(Error::damaged(path, reason));
         }
-        if !path.join(CONFIG).exists() {
-            return Err(Error::damaged(
+        match run_contents::found(path)? {
+            Found::Free => RunLock::check_idle(path),
+            Found::Run { .. } if !overwrite => Err(Error::RunExists {
+                path: path.to_path_buf(),
+            }),
+            Found::Run { foreign: None } => RunLock::check_idle(path),
+            Found::Run {
+                foreign: Some(entry),
+            } => Err(Error::damaged(
+                entry,
+                "is nothing that a run has, and replacing the run would remove it; move it away or choose another --out",
+            )),
+            Found::Other => Err(Error::damaged(
                 path,
                 "is a folder that holds something else than a run; choose another --out",
-            ));
-        }
-        if overwrite {
-            Ok(())
-        } else {
-            Err(Error::RunExists { path })
+            )),
         }
     }
 
@@ -107,6 +94,29 @@ impl RunDirectory {
         Ok(run)
     }
 
+    /// Checks that no process trains in this directory now, without writing anything.
+    ///
+    /// [`Trainer::fit`](super::Trainer::fit) sees to it by itself; this is for what is to be done before. Where the file system has
+    /// no locks it says nothing.
+    ///
+    /// ```
+    /// # use protovae_core::train::RunDirectory;
+    /// # let folder = tempfile::tempdir()?;
+    /// RunDirectory::create(folder.path(), false)?.check_idle()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::RunBusy`]; [`Error::Io`].
+    pub fn check_idle(&self) -> Result<()> {
+        RunLock::check_idle(&self.path)
+    }
+
+    /// Keeps other processes from training here.
+    pub(crate) fn lock(&self) -> Result<RunLock> {
+        RunLock::take(&self.path)
+    }
+
     /// The folder itself.
     pub fn path(&self) -> &Path {
         &self.path
@@ -119,17 +129,17 @@ impl RunDirectory {
 
     /// One JSON object a line, see [`MetricsLine`].
     pub fn metrics(&self) -> PathBuf {
-        self.path.join("metrics.jsonl")
+        self.path.join(METRICS)
     }
 
     /// The trained model.
     pub fn model(&self) -> PathBuf {
-        self.path.join("model.safetensors")
+        self.path.join(MODEL)
     }
 
     /// The folder of checkpoints.
     pub fn checkpoints(&self) -> PathBuf {
-        self.path.join("checkpoints")
+        self.path.join(CHECKPOINTS)
     }
 
     /// Writes `config.json`.

@@ -11,6 +11,7 @@ use super::evaluate::evaluate;
 use super::learner::Learner;
 use super::metrics::{DeviceFigures, EpochRecord, MetricsLine, Sums, Timing};
 use super::run_directory::MetricsLog;
+use super::soundness::{broken_parameters, figures_after};
 use super::{Batch, BatchSource, HostBatch, RunDirectory, TrainingConfig};
 use crate::error::{Error, Result};
 use crate::model::{BoxModel, EpochDone};
@@ -120,10 +121,14 @@ impl Trainer<'_> {
     ///
     /// With `resume`, goes on from the run directory's newest complete checkpoint (from the beginning if there is none)
     /// and ends with what an uninterrupted run ends with, bit for bit, on the same device with the same number of threads.
+    /// Without, the run directory's metrics and checkpoints give way to new ones.
     ///
     /// # Errors
-    /// [`Error::NotFinite`](crate::Error::NotFinite) if a loss is no longer finite; errors of the data and the file system.
+    /// [`Error::NotFinite`](crate::Error::NotFinite) if a loss is no longer finite; [`Error::RunBusy`](crate::Error::RunBusy) if
+    /// another process trains in the run directory; errors of the data and the file system.
     pub fn fit(&mut self, model: BoxModel, resume: bool) -> Result<Trained> {
+        // Held to the end: two processes would cut each other's metrics and remove each other's checkpoints.
+        let _lock = self.run.map(RunDirectory::lock).transpose()?;
         let mut progress = self.begin(model, resume)?;
         let mut last = None;
         while progress.state.epoch < self.config.epochs {
@@ -139,9 +144,13 @@ impl Trainer<'_> {
 
     fn begin(&mut self, model: BoxModel, resume: bool) -> Result<Progress> {
         let mut checkpoint = None;
-        if let (Some(run), true) = (self.run, resume) {
+        if let Some(run) = self.run {
             checkpoint::remove_unfinished(run)?;
-            checkpoint = checkpoint::newest_checkpoint(run)?;
+            if resume {
+                checkpoint = checkpoint::newest_checkpoint(run)?;
+            } else {
+                checkpoint::remove_all(run)?;
+            }
         }
         let fresh = TrainingState {
             data_digest: self.data_digest.to_string(),
@@ -221,7 +230,7 @@ impl Trainer<'_> {
         let mut warnings = test
             .prototypes
             .as_ref()
-            .map(|health| health.warnings(self.class_names))
+            .map(|health| health.warnings(self.class_names, &test.figures.terms))
             .unwrap_or_default();
         let skipped = progress.learner.take_skipped();
         if skipped > 0 {
@@ -296,6 +305,7 @@ impl Trainer<'_> {
         let threads = 1 + self.helpers.len();
         let (learner, figures) = progress.learner.step_with_figures(&parts, threads);
         progress.learner = learner;
+        let seen = parts.into_iter().next();
         progress.state.step += 1;
         progress.state.step_in_epoch += 1;
         let (step, step_in_epoch) = (progress.state.step, progress.state.step_in_epoch);
@@ -313,9 +323,34 @@ impl Trainer<'_> {
         let every = self.config.checkpoint_every;
         if every > 0 && step.is_multiple_of(every) && step_in_epoch < self.steps() {
             self.flush(&mut progress)?;
+            Self::check_sound(&progress, seen.as_ref())?;
             self.checkpoint(&mut progress)?;
         }
         Ok((progress, samples))
+    }
+
+    /// The figures of a step are those before its update, so they do not tell whether that broke the model; at the end of an
+    /// epoch the evaluation does. `seen` is a part of the step's batch.
+    fn check_sound(progress: &Progress, seen: Option<&Batch>) -> Result<()> {
+        let model = progress.learner.model();
+        let broken = broken_parameters(model);
+        let Some(first) = broken.first() else {
+            let figures = seen.and_then(|batch| figures_after(model, batch));
+            return figures.map_or(Ok(()), |figures| {
+                let figures = figures.at(progress.state.step);
+                figures.check_finite(progress.state.epoch + 1, &progress.last_good)
+            });
+        };
+        let more = match broken.len() - 1 {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        Err(Error::NotFinite {
+            epoch: progress.state.epoch + 1,
+            step: progress.state.step,
+            terms: format!("the step left values in {first}{more} that are not"),
+            checkpoint: progress.last_good.clone(),
+        })
     }
 
     /// Fetches the figures of all steps since the last time; the only place where the loop waits for the device.
@@ -362,7 +397,11 @@ impl Trainer<'_> {
 
 fn describe_checkpoint(path: Option<&PathBuf>) -> String {
     match path {
-        Some(path) => format!("the last good checkpoint is {}", path.display()),
+        // A resumed run repeats itself exactly, whatever went wrong included.
+        Some(path) => format!(
+            "the last good checkpoint is {}; going on from it comes to the same again, so begin anew with a lower training.learning_rate",
+            path.display()
+        ),
         None => "there is no checkpoint yet; try a lower training.learning_rate".to_string(),
     }
 }

@@ -29,6 +29,8 @@ pub enum Fault {
     SpareForVariance,
     /// One column or row too many.
     Shape,
+    /// A log variance for all samples together.
+    SharedVariance,
     /// A NaN for one sample.
     NotFinite,
     /// A NaN in training on one sample alone.
@@ -57,6 +59,8 @@ pub enum Fault {
     Forgetful,
     /// Layers without the bias.
     LayersWithoutBias,
+    /// A layer of another width.
+    LayersNarrow,
     /// Layers that do not fit each other.
     LayersApart,
     /// Values outside [-1, 1] for latents of ordinary size.
@@ -185,6 +189,9 @@ impl Encoder for ToyEncoder {
         if let (Fault::SpareForVariance, Some(spare)) = (self.fault, &self.spare) {
             log_variance = log_variance + spare.val().unsqueeze();
         }
+        if self.fault == Fault::SharedVariance {
+            log_variance = log_variance.mean_dim(0);
+        }
         Posterior {
             mean: output.narrow(1, 0, width + extra),
             log_variance,
@@ -205,6 +212,7 @@ impl Encoder for ToyEncoder {
         };
         Some(match self.fault {
             Fault::LayersApart => vec![linear],
+            Fault::LayersNarrow => vec![LayerView::GlobalAvgPool, LayerView::Flatten, linear],
             _ => vec![LayerView::Flatten, linear],
         })
     }

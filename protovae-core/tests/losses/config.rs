@@ -118,7 +118,7 @@ fn unknown_keys_and_values_are_rejected() {
 #[test]
 fn numbers_out_of_range_are_named() {
     let mut broken = Vec::new();
-    for value in [0.0, -1.0, f64::NAN, f64::INFINITY, 1.0] {
+    for value in [0.0, -1.0, f64::NAN, f64::INFINITY, 1.0, 1e-30, 1e-46] {
         let similarity_epsilon = value;
         broken.push((
             "similarity_epsilon",

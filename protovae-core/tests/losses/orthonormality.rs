@@ -46,6 +46,12 @@ fn simplex(classes: usize, per_class: usize, spare: usize, seed: u64) -> Tensor<
     )
 }
 
+/// Noise of the size `10^exponent`, of this shape.
+fn values_near(shape: &[usize; 3], seed: u64, exponent: f64) -> Tensor<3> {
+    let noise = values(shape.iter().product(), seed, -1.0, 1.0);
+    tensor(noise, *shape, &Device::flex()) * 10f64.powf(exponent)
+}
+
 /// L_orth's lower bound for prototypes `[K, M, L]`: a class's norm is at least 1, squared or not, and over dimensions at least
 /// `√(L − M + 1)`.
 fn bound(prototypes: &Tensor<3>, norm: FrobeniusNorm, reduction: Reduction) -> f32 {
@@ -92,6 +98,44 @@ proptest! {
                 // It is a minimum.
                 let gradient = flat(leaf.grad(&found.backward()).unwrap());
                 prop_assert!(gradient.iter().all(|value| value.abs() < 1e-4), "{gradient:?}");
+            }
+        }
+    }
+
+    /// With more prototypes than dimensions, the dimensions can be orthonormal: the bound is 0, where a root has no slope.
+    #[test]
+    fn orthonormal_dimensions_give_zero_and_a_finite_gradient(
+        classes in 1..4usize, width in 1..5usize, spare in 1..5usize, seed in any::<u64>(), exponent in -9.0f64..0.0,
+    ) {
+        let per_class = width + spare;
+        // Columns of Helmert's matrix are orthonormal and each sums to 0.
+        let helmert = |row: usize, column: usize| {
+            let norm = ((column + 1) as f64 * (column + 2) as f64).sqrt();
+            match row {
+                row if row <= column => 1.0 / norm,
+                row if row == column + 1 => -((column + 1) as f64) / norm,
+                _ => 0.0,
+            }
+        };
+        let values: Vec<f32> = (0..classes * per_class * width)
+            .map(|index| helmert(index / width % per_class, index % width) as f32)
+            .collect();
+        let shape = [classes, per_class, width];
+        let exact = tensor(values, shape, &Device::flex());
+        let noise = values_near(&shape, seed, exponent);
+        let norm = FrobeniusNorm::PlainOverDimensions;
+        for (prototypes, most) in [
+            (exact.clone(), 1e-5),
+            (rotate(exact.clone(), seed), 1e-5),
+            (exact + noise, 1e-5 + 20.0 * 10f64.powf(exponent)),
+        ] {
+            for reduction in REDUCTIONS {
+                let leaf = prototypes.clone().autodiff().require_grad();
+                let found = orthonormality(leaf.clone(), norm, reduction);
+                let value = f64::from(scalar(found.clone()));
+                prop_assert!((0.0..most * classes as f64).contains(&value), "{value}");
+                let gradient = flat(leaf.grad(&found.backward()).unwrap());
+                prop_assert!(gradient.iter().all(|value| value.abs() < 10.0), "{gradient:?}");
             }
         }
     }
@@ -165,4 +209,36 @@ proptest! {
             prop_assert!(all_finite(&flat(leaf.grad(&found.backward()).unwrap())));
         }
     }
+}
+
+/// As the released code has it, with two dimensions and five prototypes a class.
+#[test]
+fn fewer_dimensions_than_prototypes_give_what_their_gram_matrix_does() {
+    let prototypes: Vec<f32> = values(10, 3, -1.0, 1.0);
+    let mean = |column: usize| {
+        (0..5)
+            .map(|row| f64::from(prototypes[2 * row + column]))
+            .sum::<f64>()
+            / 5.0
+    };
+    let centred =
+        |row: usize, column: usize| f64::from(prototypes[2 * row + column]) - mean(column);
+    let mut squares = 0.0;
+    for (a, b) in [(0, 0), (0, 1), (1, 0), (1, 1)] {
+        let product: f64 = (0..5).map(|row| centred(row, a) * centred(row, b)).sum();
+        squares += (product - f64::from(u8::from(a == b))).powi(2);
+    }
+    let tensor = tensor(prototypes.clone(), [1, 5, 2], &Device::flex());
+    let found = orthonormality(tensor, FrobeniusNorm::PlainOverDimensions, Reduction::Mean);
+    assert!(near(scalar(found), squares.sqrt() as f32, 1e-5));
+
+    let two = Tensor::<3>::from_floats([[[0.5f32.sqrt()], [-0.5f32.sqrt()]]], &Device::flex());
+    let leaf = two.autodiff().require_grad();
+    let found = orthonormality(
+        leaf.clone(),
+        FrobeniusNorm::PlainOverDimensions,
+        Reduction::Mean,
+    );
+    assert!(scalar(found.clone()) < 1e-6);
+    assert!(all_finite(&flat(leaf.grad(&found.backward()).unwrap())));
 }

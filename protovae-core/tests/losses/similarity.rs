@@ -1,8 +1,10 @@
 //! Similarities and the distances they are of.
 
-use burn::tensor::Device;
+use burn::tensor::{Device, Tensor};
 use proptest::prelude::*;
-use protovae_core::loss::{Distance, distances, euclidean_distances, similarity};
+use protovae_core::loss::{
+    Distance, SMALLEST_SIMILARITY_EPSILON, distances, euclidean_distances, similarity,
+};
 
 use crate::common::{flat, tensor};
 use crate::support::{DISTANCES, EPSILON, all_finite, config, near, problems};
@@ -113,4 +115,20 @@ fn euclidean_distance_has_gradient_zero_at_zero() {
     let gradients = found.sum().backward();
     // Of the second prototype alone: (z − phi) / d.
     assert_eq!(flat(latents.grad(&gradients).unwrap()), [-0.6, -0.8]);
+}
+
+/// Both kinds of distances, on a prototype and beside it, at the smallest epsilon that a configuration may have.
+#[test]
+fn similarity_has_finite_gradients_down_to_the_smallest_epsilon() {
+    for distance in [0.0f32, 1e-30, 1e-18, 1e-9, 1.0] {
+        let leaf = Tensor::<1>::from_floats([distance], &Device::flex())
+            .autodiff()
+            .require_grad();
+        let found = similarity(leaf.clone(), SMALLEST_SIMILARITY_EPSILON);
+        let gradient = flat(leaf.grad(&found.backward()).unwrap());
+        assert!(
+            gradient[0].is_finite() && gradient[0] < 0.0,
+            "{distance}: {gradient:?}"
+        );
+    }
 }

@@ -7,7 +7,7 @@ use protovae_core::train::{
 use protovae_core::{Error, Result};
 
 use crate::support::{
-    SEED, epochs, fit, fresh, new_run, recipe, settings, test_source, train_source,
+    SEED, epochs, fit, fit_model, fresh, new_run, recipe, settings, test_source, train_source,
 };
 
 #[test]
@@ -49,12 +49,43 @@ fn a_loss_that_is_no_longer_finite_stops_the_run() {
     let (epoch, step, _, checkpoint) = not_finite(fit(&explosive, &run, true).unwrap_err());
     assert_eq!((epoch, step), (2, 7));
     assert!(checkpoint.contains(good.to_str().unwrap()), "{checkpoint}");
+    assert!(
+        checkpoint.contains("a lower training.learning_rate"),
+        "{checkpoint}"
+    );
     assert_eq!(newest_checkpoint(&run).unwrap().unwrap(), good);
     // The metrics are still readable, and the good epoch's record is among them.
     assert_eq!(epochs(&run).len(), 1);
     // From there a sane rate goes on.
     fit(&settings(2), &run, true).unwrap();
     assert_eq!(epochs(&run).len(), 2);
+}
+
+/// The figures of a step do not tell what its update did.
+#[test]
+fn a_model_broken_by_the_step_before_a_checkpoint_is_not_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let explosive = TrainingConfig {
+        learning_rate: 1e30,
+        checkpoint_every: 1,
+        keep_checkpoints: 1,
+        ..settings(2)
+    };
+    let run = new_run(folder.path().join("run"));
+    fit(&settings(1), &run, false).unwrap();
+    let good = newest_checkpoint(&run).unwrap().unwrap();
+    for _ in 0..2 {
+        // As often as it is tried.
+        let error = fit(&explosive, &run, true).unwrap_err();
+        assert!(matches!(error, Error::NotFinite { .. }), "{error}");
+        assert!(
+            error.to_string().contains(good.to_str().unwrap()),
+            "{error}"
+        );
+        assert_eq!(newest_checkpoint(&run).unwrap().unwrap(), good);
+    }
+    // From there a sane rate goes on.
+    fit(&settings(2), &run, true).unwrap();
 }
 
 /// Its last step breaks the model, so that it is the evaluation that finds out.
@@ -237,6 +268,32 @@ fn training_settings_out_of_range_are_named() {
         let said = config.check("training").unwrap_err().to_string();
         assert!(said.starts_with(&format!("training.{name}: ")), "{said}");
     }
+    // What is well in 64 bits and not in the 32 that are computed with.
+    for (name, key, value) in [
+        ("beta_1", "beta_1", 0.99999999),
+        ("beta_2", "beta_2", 0.99999999),
+        ("adam_epsilon", "adam_epsilon", 1e-46),
+        ("adam_epsilon", "adam_epsilon", 1e39),
+        ("learning_rate", "learning_rate", 1e-46),
+        ("learning_rate", "learning_rate", 1e39),
+        ("learning_rates.head", "learning_rates", 1e39),
+    ] {
+        let value = match key {
+            "learning_rates" => serde_json::json!({"head": value}),
+            _ => serde_json::json!(value),
+        };
+        let config = serde_json::from_value::<TrainingConfig>(serde_json::json!({key: value}));
+        let said = config.unwrap().check("training").unwrap_err().to_string();
+        assert!(said.starts_with(&format!("training.{name}: ")), "{said}");
+    }
+    let edge = TrainingConfig {
+        beta_1: 0.9999999,
+        beta_2: 0.9999999,
+        adam_epsilon: 1e-30,
+        ..settings(1)
+    };
+    edge.check("training").unwrap();
+    fit_model(&edge, fresh(&*recipe()), None, false, &mut Silent).unwrap();
     assert!(serde_json::from_str::<TrainingConfig>(r#"{"epoch": 3}"#).is_err());
     let text = serde_json::to_string(&base()).unwrap();
     assert_eq!(

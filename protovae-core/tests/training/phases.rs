@@ -121,6 +121,25 @@ fn rates_of_a_phase_hold_for_it_alone() {
     );
 }
 
+/// A name that goes further than the phase's does not take a parameter out of what the phase keeps.
+#[test]
+fn a_rate_of_zero_of_a_phase_keeps_what_the_configuration_names() {
+    let with = |rates: &[(&str, f64)], epochs: usize| {
+        let rates = rates.iter().map(|(name, rate)| (name.to_string(), *rate));
+        let config = protovae_core::train::TrainingConfig {
+            learning_rates: rates.collect(),
+            ..settings(epochs)
+        };
+        let trained = fit_model(&config, phased(), None, false, &mut Silent).unwrap();
+        seen(&trained.model)
+    };
+    let own = [("inner.encoder.weight", 1e-2)];
+    assert_eq!(with(&own, 1), with(&[], 1));
+    assert_eq!(with(&own, 1).0, seen(&phased()).0);
+    // Without a phase it is the configuration's rate that holds.
+    assert_ne!(with(&own, 3), with(&[], 3));
+}
+
 #[test]
 fn a_model_changes_itself_after_each_epoch() {
     let pixels: f32 = (0..5)
@@ -132,6 +151,26 @@ fn a_model_changes_itself_after_each_epoch() {
         (found - expected).abs() < 1e-2 * expected.abs().max(1.0),
         "{found} {expected}"
     );
+}
+
+/// An epoch without steps is saved under the name of the one before, in its place.
+#[test]
+fn checkpoints_of_one_step_follow_each_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = RunDirectory::create(folder.path().join("run"), false).unwrap();
+    let config = protovae_core::train::TrainingConfig {
+        keep_checkpoints: 1,
+        ..settings(2)
+    };
+    let found = fit_model(&config, phased(), Some(&run), false, &mut Silent).unwrap();
+    let names: Vec<_> = std::fs::read_dir(run.checkpoints())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name())
+        .collect();
+    assert_eq!(names, ["step-000000005"]);
+    let again = fit_model(&config, phased(), Some(&run), true, &mut Silent).unwrap();
+    assert!(again.last.is_none(), "both epochs are in it");
+    assert_eq!(notes(&again.model), notes(&found.model));
 }
 
 #[test]

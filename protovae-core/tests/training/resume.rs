@@ -190,6 +190,60 @@ fn a_half_written_checkpoint_is_no_checkpoint() {
     assert!(!unfinished.exists());
 }
 
+/// What a kill leaves between taking a checkpoint away and putting the new one of the same step in its place.
+#[test]
+fn a_checkpoint_that_was_to_be_replaced_is_not_lost() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = new_run(folder.path().join("run"));
+    fit(&settings(1), &run, false).unwrap();
+    let good = newest_checkpoint(&run).unwrap().unwrap();
+    let aside = run.checkpoints().join(".writing-old-step-000000005");
+    fs::rename(&good, &aside).unwrap();
+    copy_folder(&aside, &run.checkpoints().join(".writing-step-000000005"));
+    let mut start = Starts::default();
+    let config = settings(2);
+    fit_model(&config, fresh(&*recipe()), Some(&run), true, &mut start).unwrap();
+    assert_eq!((start.epoch, start.checkpoint), (1, Some(good.clone())));
+
+    // A kill later, while the old one is being removed: the new one is there.
+    copy_folder(&good, &aside);
+    fs::remove_file(aside.join("state.json")).unwrap();
+    fit(&settings(3), &run, true).unwrap();
+    assert_eq!(names(&run), ["step-000000010", "step-000000015"]);
+}
+
+#[test]
+fn a_run_that_begins_anew_goes_on_from_its_own_checkpoints() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = new_run(folder.path().join("run"));
+    fit(&settings(3), &run, false).unwrap();
+    let theirs = run.checkpoints().join("step-1000");
+    fs::create_dir(&theirs).unwrap();
+    let config = TrainingConfig {
+        checkpoint_every: 2,
+        keep_checkpoints: 1,
+        ..settings(1)
+    };
+    fit(&config, &run, false).unwrap();
+    assert_eq!(names(&run), ["step-000000005", "step-1000"]);
+    let mut start = Starts::default();
+    let config = settings(2);
+    fit_model(&config, fresh(&*recipe()), Some(&run), true, &mut start).unwrap();
+    assert_eq!((start.epoch, start.steps), (1, 5));
+    let straight = new_run(folder.path().join("straight"));
+    fit(&config, &straight, false).unwrap();
+    assert_eq!(metrics(&run), metrics(&straight));
+}
+
+fn names(run: &RunDirectory) -> Vec<String> {
+    let entries = fs::read_dir(run.checkpoints()).unwrap();
+    let mut names: Vec<String> = entries
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    names
+}
+
 #[test]
 fn old_checkpoints_are_removed() {
     let folder = tempfile::tempdir().unwrap();
@@ -207,12 +261,7 @@ fn old_checkpoints_are_removed() {
             ..settings(2)
         };
         fit(&config, &run, false).unwrap();
-        let mut found: Vec<String> = fs::read_dir(run.checkpoints())
-            .unwrap()
-            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-            .collect();
-        found.sort();
-        assert_eq!(found, expected);
+        assert_eq!(names(&run), expected);
     }
 }
 

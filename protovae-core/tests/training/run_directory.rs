@@ -3,10 +3,12 @@
 use std::fs;
 
 use protovae_core::Error;
-use protovae_core::train::{RunDirectory, newest_checkpoint, write_atomically};
+use protovae_core::train::{
+    Event, Observer, RunDirectory, TrainingConfig, newest_checkpoint, write_atomically,
+};
 use serde_json::{Value, json};
 
-use crate::support::new_run;
+use crate::support::{fit, fit_model, fresh, new_run, recipe, settings};
 
 #[test]
 fn run_directories_overwrite_runs_and_nothing_else() {
@@ -64,6 +66,143 @@ fn run_directories_overwrite_runs_and_nothing_else() {
     assert_eq!(serde_json::from_str::<Value>(&text).unwrap(), config);
 }
 
+/// Other programs call their settings `config.json` too.
+#[test]
+fn folders_of_other_programs_are_never_emptied() {
+    let folder = tempfile::tempdir().unwrap();
+    let configs = [
+        json!({"model_type": "bert", "hidden_size": 768}),
+        json!({"model": "resnet", "training": {"lr": 0.1}}),
+        json!({"model": {"type": "protovae"}}),
+        json!([1]),
+    ];
+    let texts = configs.iter().map(Value::to_string);
+    for (number, text) in texts.chain(["{".to_string()]).enumerate() {
+        let place = folder.path().join(number.to_string());
+        fs::create_dir_all(place.join(".git")).unwrap();
+        fs::write(place.join("config.json"), &text).unwrap();
+        fs::write(place.join("model.safetensors"), b"precious").unwrap();
+        for overwrite in [false, true] {
+            let error = RunDirectory::create(&place, overwrite).unwrap_err();
+            assert!(matches!(error, Error::Damaged { .. }), "{text}: {error}");
+        }
+        let kept = fs::read(place.join("model.safetensors")).unwrap();
+        assert_eq!(kept, b"precious");
+        assert_eq!(fs::read_dir(&place).unwrap().count(), 3);
+    }
+    // Checkpoints of other programs are not taken for those of a run that never got its configuration.
+    let place = folder.path().join("theirs");
+    fs::create_dir_all(place.join("checkpoints/step-1000")).unwrap();
+    assert!(RunDirectory::create(&place, true).is_err());
+}
+
+#[test]
+fn nothing_that_no_run_has_is_removed_with_a_run() {
+    let folder = tempfile::tempdir().unwrap();
+    for (number, foreign) in [
+        "notes.txt",
+        "checkpoints/mine.pt",
+        "checkpoints/step-1000/model.bpk",
+        "checkpoints/step-000001000/mine.pt",
+        "report.html/mine",
+    ]
+    .iter()
+    .enumerate()
+    {
+        let run = new_run(folder.path().join(number.to_string()));
+        let own = [
+            "metrics.jsonl",
+            "model.safetensors",
+            "prototypes.png",
+            "checkpoints/step-000000005/state.json",
+            ".writing-report.html",
+        ];
+        for name in own.iter().chain([foreign]) {
+            let path = run.path().join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, b"precious").unwrap();
+        }
+        let error = RunDirectory::create(run.path(), true).unwrap_err();
+        let said = error.to_string();
+        let entry = foreign.split('/').next().unwrap();
+        assert!(matches!(error, Error::Damaged { .. }), "{said}");
+        assert!(said.contains(entry), "{said}");
+        for name in own.iter().chain([foreign]) {
+            let kept = fs::read(run.path().join(name)).unwrap();
+            assert_eq!(kept, b"precious", "{name}");
+        }
+        let foreign = run.path().join(foreign);
+        fs::remove_file(&foreign).unwrap();
+        let _ = fs::remove_dir(foreign.parent().unwrap());
+        RunDirectory::create(run.path(), true).unwrap();
+        let left = fs::read_dir(run.path()).unwrap();
+        let left: Vec<_> = left.map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(left, [".train.lock"]);
+    }
+}
+
+/// Tries to train in the run directory while it is trained in, once.
+struct Intruder {
+    run: RunDirectory,
+    said: Vec<(bool, String)>,
+}
+
+impl Observer for Intruder {
+    fn event(&mut self, event: &Event<'_>) {
+        if !matches!(
+            event,
+            Event::Step {
+                step_in_epoch: 3,
+                ..
+            }
+        ) {
+            return;
+        }
+        self.said.push((
+            newest_checkpoint(&self.run).unwrap().is_some(),
+            self.run.check_idle().unwrap_err().to_string(),
+        ));
+        let before = fs::read(self.run.metrics()).unwrap();
+        for error in [
+            fit(&settings(1), &self.run, true).unwrap_err(),
+            fit(&settings(1), &self.run, false).unwrap_err(),
+            RunDirectory::create(self.run.path(), true).unwrap_err(),
+            RunDirectory::check_free(self.run.path(), true).unwrap_err(),
+        ] {
+            assert!(matches!(error, Error::RunBusy { .. }), "{error}");
+        }
+        assert_eq!(fs::read(self.run.metrics()).unwrap(), before);
+    }
+}
+
+#[test]
+fn one_process_at_a_time_trains_in_a_run_directory() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = new_run(folder.path().join("run"));
+    run.check_idle().unwrap();
+    let config = TrainingConfig {
+        checkpoint_every: 2,
+        ..settings(2)
+    };
+    let mut intruder = Intruder {
+        run: run.clone(),
+        said: Vec::new(),
+    };
+    let model = fresh(&*recipe());
+    fit_model(&config, model, Some(&run), false, &mut intruder).unwrap();
+    assert_eq!(intruder.said.len(), 2);
+    for (checkpoint, said) in intruder.said {
+        assert!(
+            checkpoint && said.contains("another process is training in"),
+            "{said}"
+        );
+    }
+    // Nobody trains there any more: it can be gone on with, and replaced.
+    run.check_idle().unwrap();
+    fit(&settings(2), &run, true).unwrap();
+    RunDirectory::create(run.path(), true).unwrap();
+}
+
 #[test]
 fn atomic_writes_leave_nothing_beside() {
     let folder = tempfile::tempdir().unwrap();
@@ -74,4 +213,36 @@ fn atomic_writes_leave_nothing_beside() {
     }
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
     assert!(write_atomically(&folder.path().join("nowhere/file"), b"").is_err());
+    // What cannot take the place of what is there is not left beside it.
+    let taken = folder.path().join("taken");
+    fs::create_dir_all(taken.join("inside")).unwrap();
+    assert!(write_atomically(&taken, b"lost").is_err());
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
+}
+
+#[test]
+fn writers_of_one_file_do_not_meet() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("table.md");
+    // As long as a name may be with what is put before it.
+    let long = folder.path().join("x".repeat(200));
+    std::thread::scope(|scope| {
+        for writer in 0..4u8 {
+            let (path, long) = (&path, &long);
+            scope.spawn(move || {
+                for turn in 0..30 {
+                    let whole = vec![b'a' + writer; 1000 * (1 + turn % 3)];
+                    write_atomically(path, &whole).unwrap();
+                    write_atomically(long, &whole).unwrap();
+                    let found = fs::read(path).unwrap();
+                    assert!(
+                        found.len() >= 1000 && found.iter().all(|byte| *byte == found[0]),
+                        "{} bytes of several writers",
+                        found.len()
+                    );
+                }
+            });
+        }
+    });
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
 }

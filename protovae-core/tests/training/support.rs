@@ -133,7 +133,8 @@ pub(super) fn model_bytes(folder: &Path, model: &BoxModel) -> Vec<u8> {
 
 pub(super) fn new_run(place: PathBuf) -> RunDirectory {
     let run = RunDirectory::create(place, false).unwrap();
-    run.write_config(&json!({"toy": true})).unwrap();
+    run.write_config(&json!({"model": {"type": "toy"}, "data": {"type": "toy"}}))
+        .unwrap();
     run
 }
 

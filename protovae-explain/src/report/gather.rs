@@ -9,12 +9,11 @@ use super::gather_concepts::{self, concepts};
 use super::gather_measures::measures;
 use super::gather_predictions::predictions;
 use super::gather_prototypes::prototypes;
-use super::{Chart, Picture, Report, Results, Strangeness, Training};
+use super::gather_training::training;
+use super::{Chart, Picture, Report, Results, Strangeness};
 use crate::error::Result;
 use crate::measures::Comparison;
-use crate::pictures::charts::{
-    ChartLabels, Histogram, LineChart, PointGroup, Sample, ScatterChart, Series,
-};
+use crate::pictures::charts::{ChartLabels, Histogram, PointGroup, Sample, ScatterChart};
 use crate::pictures::image_pictures;
 use crate::views::{
     ConceptTable, LatentMap, LatentTable, PrototypeImages, StrangenessDetector, Usage,
@@ -133,7 +132,7 @@ impl Report {
             headline,
             warnings,
             facts: facts(sources),
-            training: training(sources)?,
+            training: training(sources.epochs, sources.configuration)?,
             results: Some(Results {
                 images: format!("{} {}", thousands(table.len()), sources.test.name),
                 accuracy,
@@ -213,81 +212,6 @@ fn facts(sources: &Sources) -> Vec<(String, String)> {
     facts.push(("epochs".to_string(), card.epochs.to_string()));
     facts.push(("protovae".to_string(), card.version.clone()));
     facts
-}
-
-fn training(sources: &Sources) -> Result<Option<Training>> {
-    if sources.epochs.is_empty() {
-        return Ok(None);
-    }
-    let curve = |name: &str, value: &dyn Fn(&EpochRecord) -> f64| Series {
-        name: name.to_string(),
-        points: sources
-            .epochs
-            .iter()
-            .map(|record| (record.epoch as f64, value(record)))
-            .collect(),
-    };
-    let labels = |title: &str, y: &str| ChartLabels {
-        title: title.to_string(),
-        x: "epoch".to_string(),
-        y: y.to_string(),
-        ..ChartLabels::default()
-    };
-    let mut charts = vec![Chart::lines(
-        &LineChart {
-            labels: labels("Accuracy over the epochs", "accuracy, %"),
-            series: vec![
-                curve("training", &|record| 100.0 * record.train.accuracy),
-                curve("test", &|record| 100.0 * record.test.accuracy),
-            ],
-            ..LineChart::default()
-        },
-        "Accuracy",
-    )?];
-    if let Some(first) = sources.epochs.first() {
-        for term in first.test.terms.keys() {
-            let of = |record: &EpochRecord, test: bool| {
-                let figures = if test { &record.test } else { &record.train };
-                figures.terms.get(term).copied().unwrap_or(f64::NAN)
-            };
-            charts.push(Chart::lines(
-                &LineChart {
-                    labels: labels(&format!("The term {term} over the epochs"), term),
-                    series: vec![
-                        curve("training", &|record| of(record, false)),
-                        curve("test", &|record| of(record, true)),
-                    ],
-                    ..LineChart::default()
-                },
-                format!("Loss: {term}"),
-            )?);
-        }
-    }
-    let seconds: f64 = sources
-        .epochs
-        .iter()
-        .map(|record| record.timing.train_seconds)
-        .sum();
-    let last = sources.epochs.last();
-    Ok(Some(Training {
-        facts: vec![
-            ("epochs".to_string(), sources.epochs.len().to_string()),
-            (
-                "steps".to_string(),
-                last.map_or(0, |last| last.step).to_string(),
-            ),
-            ("training time".to_string(), format!("{:.0} s", seconds)),
-            (
-                "training images a second".to_string(),
-                format!(
-                    "{:.0}",
-                    last.map_or(f64::NAN, |last| last.timing.images_per_second)
-                ),
-            ),
-        ],
-        charts,
-        configuration: sources.configuration.to_string(),
-    }))
 }
 
 /// Each of images `[n, C, H, W]` with its description and caption.

@@ -20,6 +20,7 @@ mod gather_concepts;
 mod gather_measures;
 mod gather_predictions;
 mod gather_prototypes;
+mod gather_training;
 mod measured;
 mod page;
 mod predictions;

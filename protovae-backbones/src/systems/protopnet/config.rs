@@ -24,7 +24,7 @@ pub struct ProtoPNetConfig {
     /// Channels of patches and prototypes; default 256.
     #[serde(default = "channels")]
     pub channels: usize,
-    /// `eps` in `log((d + 1) / (d + eps))`, between 0 and 1; default 1e-4.
+    /// `eps` in `log((d + 1) / (d + eps))`, at least 1e-18 and below 1; default 1e-4.
     #[serde(default = "epsilon")]
     pub epsilon: f64,
     /// Weights of the terms of the loss.
@@ -150,8 +150,16 @@ impl ModelConfig for ProtoPNetConfig {
         let Some(inputs) = features.channels().last().copied() else {
             return Err(Error::config("model.encoder", "has no feature maps"));
         };
-        check::tensor("model.channels", &[inputs, self.channels])?;
+        check::weights("model.channels", init, &[&[inputs, self.channels]])?;
         let (classes, per_class) = (spec.classes, self.prototypes_per_class);
+        check::weights(
+            "model.prototypes_per_class",
+            init,
+            &[
+                &[classes, per_class, self.channels],
+                &[classes, classes, per_class],
+            ],
+        )?;
         let total = classes * per_class;
         let add_on = AddOn::new([inputs, self.channels], init);
         let prototypes = init.uniform([total, self.channels], 0.0, 1.0);
@@ -230,12 +238,7 @@ impl ProtoPNetConfig {
             key,
             &[spec.classes, spec.classes, self.prototypes_per_class],
         )?;
-        if !(self.epsilon > 0.0 && self.epsilon < 1.0) {
-            return fail(
-                "epsilon",
-                format!("must lie between 0 and 1, not {}", self.epsilon),
-            );
-        }
+        check::similarity_epsilon("model.epsilon", self.epsilon)?;
         let ProtoPNetWeights {
             cross_entropy,
             cluster,
