@@ -22,11 +22,11 @@ pub enum LayerView {
     },
     /// `max(x, 0)`.
     Relu,
-    /// The affine map a batch normalisation is in evaluation: `x·scale + shift` a channel.
+    /// The affine map a batch normalisation is in evaluation: `x·scale + shift` a channel of maps, or a value of what is flat.
     ChannelAffine {
-        /// `gamma / sqrt(variance + eps)`, `[C]`.
+        /// `gamma / sqrt(variance + eps)`, `[C]` or `[F]`.
         scale: Tensor<1>,
-        /// `beta − mean·scale`, `[C]`.
+        /// `beta − mean·scale`, `[C]` or `[F]`.
         shift: Tensor<1>,
     },
     /// Mean over windows without padding.
@@ -104,6 +104,9 @@ impl LayerView {
                     x * scale.clone().reshape(shape) + shift.clone().reshape(shape),
                 ))
             }
+            (Self::ChannelAffine { scale, shift }, Activation::Flat(x)) => Some(Activation::Flat(
+                x * scale.clone().unsqueeze() + shift.clone().unsqueeze(),
+            )),
             (Self::AvgPool2d { kernel, stride }, Activation::Maps(x)) => Some(Activation::Maps(
                 avg_pool2d(x, AvgPoolOptions::new(*kernel).with_stride(*stride)),
             )),
@@ -177,6 +180,10 @@ impl LayerView {
             (Self::ChannelAffine { scale, shift }, Activation::Maps(x)) => {
                 let [_, channels, ..] = x.dims();
                 scale.dims() == [channels] && shift.dims() == [channels]
+            }
+            (Self::ChannelAffine { scale, shift }, Activation::Flat(x)) => {
+                let [_, features] = x.dims();
+                scale.dims() == [features] && shift.dims() == [features]
             }
             (Self::AvgPool2d { kernel, stride }, Activation::Maps(x)) => {
                 let [_, _, height, width] = x.dims();
