@@ -307,12 +307,12 @@ pub(super) fn draw(
         };
         let panel = concept_panel(&table, &data.classes, CONCEPT_IMAGES, images)?;
         // A concept of which there is nothing in any image has no row, and all of them may be such.
-        if !panel.rows.is_empty() {
-            if let Some(picture) = drawn(panel.draw(), "concepts.png", voice)? {
-                let path = directory.path().join("concepts.png");
-                save_png(&picture, &path)?;
-                written.push(path);
-            }
+        if !panel.rows.is_empty()
+            && let Some(picture) = drawn(panel.draw(), "concepts.png", voice)?
+        {
+            let path = directory.path().join("concepts.png");
+            save_png(&picture, &path)?;
+            written.push(path);
         }
     }
     let prototypes = match tables::prototype_images(model, data.train.as_ref(), &device)? {

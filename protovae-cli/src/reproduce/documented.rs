@@ -50,15 +50,18 @@ fn again(results: &Results) -> Results {
     }
 }
 
-/// The words that a table is announced by, and what then is shown of results.
-const KINDS: [(&str, fn(&Results) -> String); 3] = [
+/// What of results a table shows.
+type Shown = fn(&Results) -> String;
+
+/// The words that a table is announced by, and what then is shown.
+const KINDS: [(&str, Shown); 3] = [
     ("table", Results::tables),
     ("epochs", Results::by_epoch),
     ("late", Results::late),
 ];
 
 /// The table of a stored file.
-fn table(book: &Path, kind: fn(&Results) -> String, name: &str) -> String {
+fn table(book: &Path, kind: Shown, name: &str) -> String {
     let path = book.join(format!("results/{name}.json"));
     let bytes = fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     if name.starts_with("compare-") {
@@ -72,7 +75,7 @@ fn table(book: &Path, kind: fn(&Results) -> String, name: &str) -> String {
 }
 
 /// The next table of a page: where its announcement begins, the announcement, its kind and its name.
-fn next(page: &str) -> Option<(usize, &str, fn(&Results) -> String, &str)> {
+fn next(page: &str) -> Option<(usize, &str, Shown, &str)> {
     let found = KINDS.iter().filter_map(|(word, kind)| {
         let announced = format!("<!-- {word} ");
         let start = page.find(&announced)?;
