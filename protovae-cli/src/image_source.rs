@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use protovae_core::train::ModelCard;
+use protovae_data::picture::read_inverted_picture;
 use protovae_data::{ImageShape, read_picture};
 
 use crate::error::{CliError, Result};
@@ -45,13 +46,8 @@ impl ImageSource<'_> {
     pub fn pixels(&self, shape: ImageShape, invert: bool) -> Result<Vec<f32>> {
         match self {
             Self::Test(_, pixels) | Self::Sample(_, _, pixels) => Ok(pixels.clone()),
-            Self::File(path) => {
-                let mut pixels = read_picture(path, shape)?;
-                if invert {
-                    pixels.iter_mut().for_each(|value| *value = -*value);
-                }
-                Ok(pixels)
-            }
+            Self::File(path) if invert => Ok(read_inverted_picture(path, shape)?),
+            Self::File(path) => Ok(read_picture(path, shape)?),
         }
     }
 }

@@ -10,7 +10,7 @@ use protovae_explain::views::StrangenessDetector;
 use crate::config::{self, RunConfig};
 use crate::error::{CliError, Result};
 use crate::zoo::{self, ZooModel};
-use crate::{session, tables};
+use crate::{files, session, tables};
 
 /// Where a model is, and what is known of it besides.
 #[derive(Debug)]
@@ -52,6 +52,19 @@ impl ModelSource {
     /// As [`load_model`]; a model of the zoo that is not what its entry says.
     pub fn load(&self, device: &Device) -> Result<(BoxModel, ModelCard)> {
         match self {
+            Self::Directory(path) if !self.path().is_file() => {
+                let reason = match RunDirectory::open(path) {
+                    Ok(_) => format!(
+                        "is not there yet; finish the run with `protovae train --resume {}`",
+                        path.display()
+                    ),
+                    Err(_) => "is not there: the folder is no run directory".to_string(),
+                };
+                Err(CliError::Core(protovae_core::Error::Damaged {
+                    path: self.path(),
+                    reason,
+                }))
+            }
             Self::Directory(path) | Self::File(path) => {
                 Ok(load_model(&session::model_path(path), device)?)
             }
@@ -114,6 +127,20 @@ impl ModelSource {
             Self::Directory(path) | Self::File(path) => session::model_path(path),
             Self::Zoo(entry) => entry.origin().into(),
         }
+    }
+
+    /// Refuses to write a result over the model that it is made from.
+    ///
+    /// # Errors
+    /// [`CliError::Usage`].
+    pub fn check_apart(&self, out: &Path) -> Result<()> {
+        if files::same(out, &self.path()) {
+            return Err(CliError::Usage(format!(
+                "{} is the model itself, which is to stay as it is; choose another --out",
+                out.display()
+            )));
+        }
+        Ok(())
     }
 
     /// Where a file goes that nothing was said about: beside the model; for a model of the zoo here, under its name.

@@ -63,7 +63,9 @@ pub enum Error {
         reason: String,
     },
     /// The run directory exists and may not be written over.
-    #[error("{path} exists; choose another --out, add --overwrite to replace it, or --resume it")]
+    #[error(
+        "{path} exists; choose another folder, or add --overwrite to replace it; a run in training goes on with train --resume"
+    )]
     RunExists {
         /// The run directory.
         path: PathBuf,

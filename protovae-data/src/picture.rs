@@ -51,7 +51,26 @@ const FORMATS: [ImageFormat; 4] = [
 /// ```
 pub fn read_picture(path: &Path, shape: ImageShape) -> Result<Vec<f32>, DataError> {
     check_shape(shape)?;
-    Ok(fit(decode(&read(path)?, path)?, shape).values())
+    Ok(fit(decode(&read(path)?, path)?, shape, paper(shape)).values())
+}
+
+/// As [`read_picture`] with dark and light swapped, for dark ink on light paper. What is transparent is white paper before.
+///
+/// # Errors
+/// As [`read_picture`].
+///
+/// ```no_run
+/// use protovae_data::{ImageShape, picture::read_inverted_picture};
+///
+/// let image = read_inverted_picture("ink.png".as_ref(), ImageShape::new(1, 28, 28))?;
+/// assert_eq!(image.len(), 784);
+/// # Ok::<(), protovae_data::DataError>(())
+/// ```
+pub fn read_inverted_picture(path: &Path, shape: ImageShape) -> Result<Vec<f32>, DataError> {
+    check_shape(shape)?;
+    let mut values = fit(decode(&read(path)?, path)?, shape, WHITE).values();
+    values.iter_mut().for_each(|value| *value = -*value);
+    Ok(values)
 }
 
 /// As [`read_picture`] from bytes; `name` is what errors call them.
@@ -67,7 +86,7 @@ pub fn read_picture(path: &Path, shape: ImageShape) -> Result<Vec<f32>, DataErro
 /// ```
 pub fn parse_picture(bytes: &[u8], name: &Path, shape: ImageShape) -> Result<Vec<f32>, DataError> {
     check_shape(shape)?;
-    Ok(fit(decode(bytes, name)?, shape).values())
+    Ok(fit(decode(bytes, name)?, shape, paper(shape)).values())
 }
 
 /// Refuses shapes that no picture is brought to.
@@ -87,12 +106,12 @@ pub(crate) fn check_shape(shape: ImageShape) -> Result<(), DataError> {
 
 /// A picture from a file, as bytes of a checked shape.
 pub(crate) fn fit_file(path: &Path, shape: ImageShape) -> Result<Fitted, DataError> {
-    Ok(fit(decode(&read(path)?, path)?, shape))
+    Ok(fit(decode(&read(path)?, path)?, shape, paper(shape)))
 }
 
 /// A picture from bytes, as bytes of a checked shape.
 pub(crate) fn fit_bytes(bytes: &[u8], name: &Path, shape: ImageShape) -> Result<Fitted, DataError> {
-    Ok(fit(decode(bytes, name)?, shape))
+    Ok(fit(decode(bytes, name)?, shape, paper(shape)))
 }
 
 /// A whole file, as some decoders take it anyway.
@@ -201,9 +220,15 @@ impl Fitted {
     }
 }
 
-fn fit(picture: DynamicImage, shape: ImageShape) -> Fitted {
+const WHITE: u16 = 255;
+
+/// What lies behind transparent parts: black for grey images, which are light on dark as a rule, else white.
+fn paper(shape: ImageShape) -> u16 {
+    if shape.channels == 1 { 0 } else { WHITE }
+}
+
+fn fit(picture: DynamicImage, shape: ImageShape, paper: u16) -> Fitted {
     let flat = if picture.color().has_alpha() {
-        let paper = if shape.channels == 1 { 0 } else { 255 };
         flatten(&picture.into_rgba8(), paper)
     } else {
         picture.into_rgb8()

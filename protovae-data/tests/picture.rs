@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use image::{GrayImage, ImageFormat, Luma, Rgb, RgbImage, Rgba, RgbaImage};
 use proptest::prelude::*;
-use protovae_data::picture::parse_picture;
+use protovae_data::picture::{parse_picture, read_inverted_picture};
 use protovae_data::{DataError, ImageShape, read_picture};
 
 const GREY: ImageShape = ImageShape::new(1, 28, 28);
@@ -21,6 +21,28 @@ fn saved(name: &str, bytes: &[u8]) -> (tempfile::TempDir, PathBuf) {
     let path = folder.path().join(name);
     fs::write(&path, bytes).unwrap();
     (folder, path)
+}
+
+#[test]
+fn inverted_ink_is_light_whatever_it_was_drawn_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let ink = |x: u32| x == 14;
+    let transparent =
+        RgbaImage::from_fn(28, 28, |x, _| Rgba([0, 0, 0, if ink(x) { 255 } else { 0 }]));
+    let white = GrayImage::from_fn(28, 28, |x, _| Luma([if ink(x) { 0 } else { 255 }]));
+    let [first, second] = ["transparent.png", "white.png"].map(|name| folder.path().join(name));
+    transparent.save(&first).unwrap();
+    white.save(&second).unwrap();
+    let values = read_inverted_picture(&first, GREY).unwrap();
+    assert_eq!(values, read_inverted_picture(&second, GREY).unwrap());
+    assert_eq!(values[13..16], [-1.0, 1.0, -1.0]);
+    // As it is, black ink on black.
+    assert!(
+        read_picture(&first, GREY)
+            .unwrap()
+            .iter()
+            .all(|value| *value == -1.0)
+    );
 }
 
 #[test]

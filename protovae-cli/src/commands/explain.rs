@@ -18,7 +18,7 @@ use crate::error::{CliError, Result};
 use crate::image_source::{ImageSource, images};
 use crate::model_source::ModelSource;
 use crate::output::{Voice, print_error};
-use crate::{session, tables};
+use crate::{files, session, tables};
 
 /// Pixels that an image is enlarged to, about.
 const ENLARGED: usize = 112;
@@ -75,7 +75,7 @@ pub fn run(arguments: &ExplainArgs, voice: Voice) -> Result<()> {
             source,
         })
     })?;
-    let mut names = HashSet::new();
+    let mut names = taken(&sources, arguments)?;
     let mut explained = Vec::with_capacity(sources.len());
     for source in &sources {
         match explain(source, &asked, arguments, &mut names) {
@@ -264,6 +264,47 @@ fn unused(own: String, names: &mut HashSet<String>) -> String {
         number += 1;
     }
     name
+}
+
+/// The names that nothing in the folder of results may have: those of pictures that are explained and lie there, and that of the sheet.
+///
+/// # Errors
+/// [`CliError::Usage`] if the sheet would replace a picture that is explained.
+fn taken(sources: &[ImageSource], arguments: &ExplainArgs) -> Result<HashSet<String>> {
+    let stem = |path: &Path| {
+        let stem = path.file_stem().unwrap_or_default();
+        stem.to_string_lossy().into_owned()
+    };
+    let mut names = HashSet::new();
+    for source in sources {
+        let ImageSource::File(path) = source else {
+            continue;
+        };
+        let lies_there = path
+            .file_name()
+            .is_some_and(|name| files::same(path, &arguments.out.join(name)));
+        if lies_there {
+            names.insert(stem(path));
+        }
+        if let Some(sheet) = &arguments.sheet
+            && files::same(path, sheet)
+        {
+            return Err(CliError::Usage(format!(
+                "--sheet {}: that is a picture to explain; choose another file",
+                sheet.display()
+            )));
+        }
+    }
+    if let Some(sheet) = &arguments.sheet {
+        let folder = match sheet.parent() {
+            Some(folder) if folder != Path::new("") => folder,
+            _ => Path::new("."),
+        };
+        if files::same(folder, &arguments.out) {
+            names.insert(stem(sheet));
+        }
+    }
+    Ok(names)
 }
 
 /// Writes the relevance of all targets in NumPy's format: `f32`, `[T, C, H, W]`.

@@ -35,6 +35,7 @@ pub fn run(arguments: &ExportArgs, voice: Voice) -> Result<()> {
         .out
         .clone()
         .unwrap_or_else(|| source.beside(&format!("model-{stem}.safetensors")));
+    source.check_apart(&out)?;
     if out.exists() && !arguments.overwrite {
         return Err(CliError::Usage(format!(
             "{} exists; choose another --out, or add --overwrite to replace it",

@@ -45,6 +45,7 @@ pub fn run(arguments: &PrototypesArgs, voice: Voice) -> Result<()> {
         .out
         .clone()
         .unwrap_or_else(|| source.beside("prototypes.png"));
+    source.check_apart(&path)?;
     save_png(&picture, &path)?;
     let last = last_epoch(&source);
     let health = last.as_ref().and_then(|last| last.prototypes.as_ref());

@@ -64,6 +64,9 @@ pub fn run(arguments: &TrainArgs, voice: Voice) -> Result<()> {
             (directory, true)
         }
     };
+    if resumed && newest_checkpoint(&directory)?.is_none() {
+        voice.note("note: there is no checkpoint yet, so that training begins anew");
+    }
     let json = config.to_json()?;
     directory.write_config(&json)?;
     // What an earlier run learned is not true of the new model.
@@ -170,7 +173,7 @@ pub(super) fn wrong_out(error: protovae_core::Error) -> CliError {
 fn plan(arguments: &TrainArgs) -> Result<(RunConfig, Place)> {
     if let Some(path) = &arguments.resume {
         let directory = RunDirectory::open(path)?;
-        check_whole(&directory)?;
+        check_resumable(&directory)?;
         let mut config = config::load_file(&directory.config())?;
         if let Some(epochs) = arguments.source.epochs {
             let done = last_record(&directory).map_or(0, |record| record.epoch);
@@ -202,14 +205,22 @@ fn plan(arguments: &TrainArgs) -> Result<(RunConfig, Place)> {
     Ok((named.config, place))
 }
 
-/// Refuses to go on with a model that prototypes were taken out of: training would start anew, with all of them.
-fn check_whole(directory: &RunDirectory) -> Result<()> {
+/// Refuses to go on where training would start anew in the place of a model that is there: one that prototypes were taken out of, and
+/// one without checkpoints, such as an imported one.
+fn check_resumable(directory: &RunDirectory) -> Result<()> {
     match read_card(&directory.model()) {
         Ok(card) if !card.removed_prototypes.is_empty() => Err(CliError::Usage(format!(
             "{} holds a model that prototypes were taken out of after its training; --resume the run that they were removed from",
             directory.path().display()
         ))),
-        // No model yet, or a damaged one: training writes it.
+        _ if directory.model().is_file() && newest_checkpoint(directory)?.is_none() => {
+            Err(CliError::Usage(format!(
+                "{0} has a model but no checkpoint to go on from, and training from the beginning would replace the model; train a new run: \
+                 `protovae train --config {0}/config.json --out NEW`, with `--init {0}` from these weights",
+                directory.path().display()
+            )))
+        }
+        // No model yet: training writes it.
         _ => Ok(()),
     }
 }

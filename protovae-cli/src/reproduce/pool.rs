@@ -8,7 +8,7 @@ use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-use protovae_core::train::{EpochRecord, MetricsLine, RunDirectory};
+use protovae_core::train::{EpochRecord, MetricsLine, RunDirectory, newest_checkpoint};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -282,7 +282,8 @@ impl Pool {
         let begun = self
             .ticket(&path)?
             .is_some_and(|old| old.asked == ticket.asked && old.version == ticket.version)
-            && path.join("config.json").is_file();
+            && path.join("config.json").is_file()
+            && can_go_on(&path)?;
         self.write_ticket(&path, &ticket)?;
         train::run(&self.arguments(task, &path, begun), quiet(voice))?;
         let bytes = files::read(&path.join("model.safetensors"))?;
@@ -315,6 +316,12 @@ impl Pool {
             sanity_check: false,
         }
     }
+}
+
+/// Whether training goes on in a run's folder: from a checkpoint, or from the beginning where there is no model yet.
+fn can_go_on(path: &Path) -> Result<bool> {
+    let run = RunDirectory::open(path)?;
+    Ok(newest_checkpoint(&run)?.is_some() || !run.model().is_file())
 }
 
 /// SHA-256 of this program's file, read once: what a version does not tell apart, this does.

@@ -181,6 +181,17 @@ fn what_cannot_be_explained_is_said() {
         assert_eq!(class["targets"].as_array().unwrap().len(), 1, "{class}");
         assert_eq!(class["method"], method);
     }
+    // Nothing that is explained is written over, wherever results go.
+    let photograph = place.bytes("bar.png");
+    let beside = place
+        .run("explain run bar.png --out . --sheet bar-2.png --json")
+        .ok()
+        .object();
+    assert_eq!(beside["picture"], "./bar-3.png");
+    assert!(place.path("bar-2.png").is_file() && place.bytes("bar.png") == photograph);
+    let message = place.run("explain run bar.png --sheet bar.png").fails(2);
+    assert!(message.contains("--sheet"), "{message}");
+    assert!(place.bytes("bar.png") == photograph);
     place.run("report black --quiet").ok();
     assert!(place.path("black/report.html").is_file());
 }

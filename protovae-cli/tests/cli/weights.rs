@@ -246,6 +246,39 @@ fn what_does_not_fit_is_listed_and_nothing_is_written() {
 }
 
 #[test]
+fn a_model_is_replaced_by_nothing_that_is_made_from_it() {
+    let place = trained();
+    let model = place.bytes("run/model.safetensors");
+    for command in [
+        "export run --out run/model.safetensors --overwrite",
+        "export run --out ./run/../run/model.safetensors --layout protovae --overwrite",
+        "prototypes run --out run/model.safetensors",
+    ] {
+        let message = place.run(command).fails(2);
+        assert!(message.contains("the model itself"), "{message}");
+    }
+    // Training from the beginning is not what was asked for by going on.
+    place.run("export run").ok();
+    place
+        .run("import run/model-pytorch.safetensors --out imported")
+        .ok();
+    let imported = place.bytes("imported/model.safetensors");
+    let message = place.run("train --resume imported --epochs 2").fails(2);
+    assert!(message.contains("--init imported"), "{message}");
+    assert!(place.bytes("imported/model.safetensors") == imported);
+    fs::remove_dir_all(place.path("run/checkpoints")).unwrap();
+    place.run("train --resume run --epochs 3").fails(2);
+    assert!(place.bytes("run/model.safetensors") == model);
+    // A run that has neither has only begun.
+    fs::remove_file(place.path("run/model.safetensors")).unwrap();
+    let message = place.run("eval run").fails(1);
+    assert!(message.contains("train --resume run"), "{message}");
+    let ran = place.run("train --resume run").ok();
+    assert!(ran.err.contains("begins anew"), "{}", ran.err);
+    assert!(place.bytes("run/model.safetensors") == model);
+}
+
+#[test]
 fn a_run_from_initial_weights_resumes_exactly_and_says_where_they_are_from() {
     let place = trained();
     let start = "train --config small.json -q --init run";

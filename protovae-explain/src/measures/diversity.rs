@@ -160,7 +160,8 @@ fn entropy(weights: &[f64]) -> Option<f64> {
         .map(|weight| weight / sum)
         .filter(|share| *share > 0.0);
     let entropy = -terms.map(|share| share * share.ln()).sum::<f64>();
-    Some((entropy / (weights.len() as f64).ln()).clamp(0.0, 1.0))
+    // A single term gives −0, which would be written as such.
+    Some((entropy / (weights.len() as f64).ln()).clamp(0.0, 1.0) + 0.0)
 }
 
 fn distance(a: &[f64], b: &[f64]) -> f64 {

@@ -123,11 +123,19 @@ pub struct SideBySide {
 }
 
 impl SideBySide {
-    /// Joins runs that differ by their seed alone. The same run twice counts once.
+    /// Joins runs that differ by their seed alone. The same run twice counts once, and of several with the same settings and the same
+    /// seed the first: they say nothing of the spread over seeds.
     pub fn of(runs: Vec<RunFigures>) -> Self {
         let mut unique: Vec<RunFigures> = Vec::new();
         for run in runs {
-            if !unique.iter().any(|other| other.run == run.run) {
+            let made_alike = |other: &RunFigures| {
+                (&other.settings, &other.data, other.epochs, other.seed)
+                    == (&run.settings, &run.data, run.epochs, run.seed)
+            };
+            if !unique
+                .iter()
+                .any(|other| other.run == run.run || made_alike(other))
+            {
                 unique.push(run);
             }
         }

@@ -18,7 +18,7 @@ use serde_json::Value;
 
 use crate::args::{CompareArgs, TableFormat};
 use crate::config::RunConfig;
-use crate::error::{CliError, Result};
+use crate::error::Result;
 use crate::model_source::ModelSource;
 use crate::output::Voice;
 use crate::{session, tables};
@@ -45,14 +45,6 @@ pub fn run(arguments: &CompareArgs, voice: Voice) -> Result<()> {
     for path in &arguments.runs {
         let source = ModelSource::named(path)?;
         let config = source.config()?;
-        if let ModelSource::Directory(_) = source
-            && !source.path().is_file()
-        {
-            return Err(CliError::Usage(format!(
-                "{} has no model yet; finish it with `protovae train --resume {0}`",
-                path.display()
-            )));
-        }
         let (model, card) = source.load(&device)?;
         let data = loaded.of(&config, arguments.data_dir.as_deref())?;
         session::check_fits(&data, &card)?;
@@ -74,8 +66,15 @@ pub fn run(arguments: &CompareArgs, voice: Voice) -> Result<()> {
         )?);
         runs.push(run);
     }
+    let named: Vec<String> = found.iter().map(|run| run.run.clone()).collect();
     let mut table = SideBySide::of(found);
     table.notes = notes(arguments);
+    let left_out = |name: &&String| table.runs.iter().all(|run| run.run != **name);
+    for name in named.iter().filter(left_out) {
+        voice.note(format!(
+            "note: {name} is left out, for it has the settings and the seed of another"
+        ));
+    }
 
     if let Some(path) = &arguments.page {
         let rows = prototypes::rows(&runs, &table, &device, voice)?;

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use protovae_core::train::write_atomically;
+use serde_json::json;
 
 use super::{Work, stored};
 use crate::error::{CliError, Result};
@@ -41,7 +42,9 @@ impl Work<'_> {
                 let mut words = self.own_command(item)?;
                 words.extend(["--task".to_string(), number.to_string()]);
                 let words: Vec<String> = words.iter().map(|word| shell_word(word)).collect();
-                self.voice.line(words.join(" "))?;
+                let command = words.join(" ");
+                self.voice.object(&json!({"command": command}))?;
+                self.voice.line(command)?;
             }
             return Ok(());
         }

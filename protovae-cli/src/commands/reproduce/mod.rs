@@ -110,7 +110,7 @@ fn collect(arguments: &ReproduceArgs, voice: Voice) -> Result<()> {
     }
     if found == 0 {
         return Err(CliError::Usage(format!(
-            "{} holds no plan; `protovae reproduce NAME --out {0}` makes one",
+            "{} holds no plan; the command that made its runs, with --commands in place of --task, writes one",
             arguments.out.display()
         )));
     }

@@ -103,7 +103,6 @@ impl Work<'_> {
                             "mnist is not here ({reason}): the embedded mnist-5k stands in for it under its own name and with the settings of its own preset"
                         ));
                         cell.wanted = other;
-                        cell.wanted.set.extend(self.arguments.set.iter().cloned());
                         if let Some(epochs) = self.epochs() {
                             cell.wanted.epochs = epochs;
                         }
