@@ -303,7 +303,8 @@ pub struct PrototypesArgs {
     /// Prototypes that are to count no more.
     #[command(flatten)]
     pub removal: RemovalArgs,
-    /// Folder with the data sets, if it has moved since the training. Only prototypes that come from training images need it.
+    /// Folder with the data sets, if it has moved since the training. Only --remove and prototypes that come from training images
+    /// need it.
     #[arg(long, value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
     /// Where to compute.

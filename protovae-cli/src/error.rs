@@ -63,7 +63,7 @@ pub enum CliError {
         all: usize,
     },
     /// Some of several inputs failed; each was reported when it did. Exit code 1.
-    #[error("{failed} of {all} images could not be read")]
+    #[error("{failed} of {all} images failed; why is said above")]
     Some {
         /// How many failed.
         failed: usize,

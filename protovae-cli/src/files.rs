@@ -44,6 +44,33 @@ pub fn absolute(path: &Path) -> Result<PathBuf> {
     })
 }
 
+/// Checks that a file can be meant by `path`, before the work whose result it is to hold: its folder is there.
+///
+/// # Errors
+/// [`CliError::Usage`].
+pub fn check_place(path: &Path) -> Result<()> {
+    let folder = folder_of(path);
+    let reason = if path.is_dir() {
+        "it is a folder, not a file".to_string()
+    } else if folder.is_dir() {
+        return Ok(());
+    } else {
+        format!("there is no folder {}", folder.display())
+    };
+    Err(CliError::Usage(format!(
+        "cannot write {}: {reason}",
+        path.display()
+    )))
+}
+
+/// The folder that a file is in.
+pub fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(folder) if folder != Path::new("") => folder,
+        _ => Path::new("."),
+    }
+}
+
 /// Whether both paths are there and name the same.
 pub fn same(one: &Path, other: &Path) -> bool {
     let resolved = |path: &Path| fs::canonicalize(path).ok();

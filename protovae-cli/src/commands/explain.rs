@@ -38,6 +38,11 @@ pub fn run(arguments: &ExplainArgs, voice: Voice) -> Result<()> {
     // A wrong name is told before anything is loaded.
     let asked = arguments.method.as_deref();
     asked.map(explainers::named).transpose()?;
+    if let Some(sheet) = &arguments.sheet
+        && files::folder_of(sheet) != arguments.out
+    {
+        files::check_place(sheet)?;
+    }
     let source = ModelSource::named(&arguments.run)?;
     let (model, card) = source.load(&device)?;
     let explainer = explainers::named(session::method(asked, &model))?;
@@ -295,14 +300,10 @@ fn taken(sources: &[ImageSource], arguments: &ExplainArgs) -> Result<HashSet<Str
             )));
         }
     }
-    if let Some(sheet) = &arguments.sheet {
-        let folder = match sheet.parent() {
-            Some(folder) if folder != Path::new("") => folder,
-            _ => Path::new("."),
-        };
-        if files::same(folder, &arguments.out) {
-            names.insert(stem(sheet));
-        }
+    if let Some(sheet) = &arguments.sheet
+        && files::same(files::folder_of(sheet), &arguments.out)
+    {
+        names.insert(stem(sheet));
     }
     Ok(names)
 }

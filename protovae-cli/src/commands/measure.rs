@@ -14,7 +14,7 @@ use crate::args::{KeepName, MeasureArgs, MeasureName, NoiseName, Split};
 use crate::error::{CliError, Result};
 use crate::model_source::ModelSource;
 use crate::output::Voice;
-use crate::{session, tables};
+use crate::{files, session, tables};
 
 pub fn run(arguments: &MeasureArgs, voice: Voice) -> Result<()> {
     if arguments.images == Some(0) {
@@ -39,6 +39,11 @@ pub fn run(arguments: &MeasureArgs, voice: Voice) -> Result<()> {
         seed: arguments.seed,
     };
     asked.measure.check()?;
+    arguments
+        .out
+        .as_deref()
+        .map(files::check_place)
+        .transpose()?;
     let device = session::device(&arguments.device, voice)?;
     let source = ModelSource::named(&arguments.run)?;
     let config = source.config()?;

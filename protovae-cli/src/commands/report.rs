@@ -15,7 +15,7 @@ use crate::args::ReportArgs;
 use crate::error::Result;
 use crate::model_source::ModelSource;
 use crate::output::{Voice, shell_word};
-use crate::{session, tables};
+use crate::{files, session, tables};
 
 /// Explainers that a report compares; the random map is added to them.
 const COMPARED: [&str; 4] = [
@@ -29,6 +29,11 @@ pub fn run(arguments: &ReportArgs, voice: Voice) -> Result<()> {
     // A wrong name is told before anything is loaded.
     let asked = arguments.method.as_deref();
     asked.map(explainers::named).transpose()?;
+    arguments
+        .out
+        .as_deref()
+        .map(files::check_place)
+        .transpose()?;
     let device = session::device(&arguments.device, voice)?;
     let source = ModelSource::named(&arguments.run)?;
     let config = source.config()?;

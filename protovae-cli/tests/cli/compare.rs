@@ -100,6 +100,17 @@ fn a_page_and_figures_are_written() {
 fn what_cannot_be_compared_is_told_in_one_line() {
     let place = trained();
     place.run("compare").fails_with_usage();
+    // Where a result cannot go is told before the work.
+    for command in [
+        "compare a --page no/page.html",
+        "measure a --out no/measures.json",
+        "report a --out no/report.html",
+        "explain a --test 0 --sheet no/sheet.png",
+        "measure a --out b",
+    ] {
+        let error = place.run(command).fails(2);
+        assert!(error.contains("folder"), "{error}");
+    }
     let error = place.run("compare nowhere").fails(1);
     assert!(error.contains("nowhere"), "{error}");
     let error = place.run("compare a --method nothing").fails(2);

@@ -185,6 +185,13 @@ fn a_budget_shrinks_the_plan_openly() {
     assert!(!place.path("b").exists(), "a dry run leaves nothing");
     let ran = place.run(&format!("{small} --dry-run")).ok();
     assert_eq!(ran.out.lines().count(), 16, "{}", ran.out);
+    // Each into a folder of its own.
+    let folders: std::collections::BTreeSet<&str> = ran
+        .out
+        .lines()
+        .filter_map(|line| line.split(" --out ").nth(1))
+        .collect();
+    assert_eq!(folders.len(), 16);
 
     // The plan that a budget left stays what it is when the command is repeated, also with time to spare.
     let hurried = format!("{small} --budget 1s --commands");

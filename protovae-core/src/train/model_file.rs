@@ -209,7 +209,7 @@ fn card_of(header: &[u8], path: &Path) -> Result<ModelCard> {
         .ok_or_else(|| {
             Error::damaged(
                 path,
-                "is a safetensors file, but not a protovae model (no card)",
+                "is a safetensors file, but not a protovae model (no card); weights of other programs, and exports for them, are read by `protovae import`",
             )
         })?;
     let card: ModelCard =

@@ -21,7 +21,7 @@ use crate::config::RunConfig;
 use crate::error::Result;
 use crate::model_source::ModelSource;
 use crate::output::Voice;
-use crate::{session, tables};
+use crate::{files, session, tables};
 
 /// How far an attack may move a pixel.
 const ATTACK: f64 = 0.1;
@@ -38,6 +38,11 @@ pub struct Run {
 pub fn run(arguments: &CompareArgs, voice: Voice) -> Result<()> {
     // A wrong name is told before anything is loaded.
     explainers::named(&arguments.method)?;
+    arguments
+        .page
+        .as_deref()
+        .map(files::check_place)
+        .transpose()?;
     let device = session::device(&arguments.device, voice)?;
     let mut loaded = Data::default();
     let mut runs = Vec::new();

@@ -32,7 +32,7 @@ impl Work<'_> {
         }
         if self.arguments.dry_run {
             for task in &tasks {
-                self.voice.line(self.command(task))?;
+                self.voice.line(self.command_apart(task)?)?;
             }
             return self.voice.object(&serde_json::to_value(plan)?);
         }
@@ -121,6 +121,22 @@ impl Work<'_> {
         words.extend(["--seed".to_string(), task.seed.to_string()]);
         let words: Vec<String> = words.iter().map(|word| shell_word(word)).collect();
         words.join(" ")
+    }
+
+    /// The same, into a folder of its own.
+    fn command_apart(&self, task: &Task) -> Result<String> {
+        let path = self.pool.path(task)?;
+        let name = path.file_name().unwrap_or_default();
+        let mut words = vec![
+            self.command(task),
+            "--out".to_string(),
+            shell_word(&format!("runs/{}", name.to_string_lossy())),
+        ];
+        if let Some(folder) = &self.arguments.data_dir {
+            words.push("--data-dir".to_string());
+            words.push(shell_word(&folder.display().to_string()));
+        }
+        Ok(words.join(" "))
     }
 
     /// This program again, for one run of an item.
