@@ -1,6 +1,5 @@
 //! The configuration of a run: where it comes from, how sources are laid over each other, and what is wrong with it.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use protovae_core::loss::CONVENTION_KEYS;
@@ -14,7 +13,7 @@ use serde_json::{Map, Value};
 use crate::args::ConfigSource;
 use crate::error::{CliError, Result};
 use crate::initial_weights::InitialWeights;
-use crate::{diagnose, presets};
+use crate::{diagnose, files, presets};
 
 /// Everything that decides the result of a run.
 #[derive(Debug, Serialize, Deserialize)]
@@ -106,7 +105,7 @@ fn layered(
         name = Some(preset.to_string());
     }
     if let Some(path) = &source.config {
-        overlay(&mut merged, read_json(path)?);
+        overlay(&mut merged, named_json(path)?);
         origins.push(path.display().to_string());
         let stem = path
             .file_stem()
@@ -223,15 +222,29 @@ pub fn parse_text(text: &str, origin: &str) -> Result<RunConfig> {
     parse_run(json_of(text, origin)?, origin)
 }
 
+/// The object in a file that the command line names: one that is not there is the command line's fault.
+fn named_json(path: &Path) -> Result<Value> {
+    match read_json(path) {
+        Err(error @ CliError::Read { .. }) => Err(CliError::Usage(format!("--config: {error}"))),
+        read => read,
+    }
+}
+
 fn read_json(path: &Path) -> Result<Value> {
-    let text = fs::read_to_string(path).map_err(|source| CliError::Read {
-        path: path.to_path_buf(),
-        source,
-    })?;
-    json_of(&text, &path.display().to_string())
+    let bytes = files::read(path)?;
+    let origin = path.display().to_string();
+    match String::from_utf8(bytes) {
+        Ok(text) => json_of(&text, &origin),
+        Err(_) => Err(CliError::Config {
+            origin,
+            message: "is no JSON in UTF-8".to_string(),
+        }),
+    }
 }
 
 fn json_of(text: &str, origin: &str) -> Result<Value> {
+    // Some editors put a byte order mark before it.
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let value: Value = serde_json::from_str(text).map_err(|error| CliError::Config {
         origin: origin.to_string(),
         message: format!("is no JSON: {error}"),
@@ -246,7 +259,7 @@ fn json_of(text: &str, origin: &str) -> Result<Value> {
     }
 }
 
-/// `a.b=3` as `{"a": {"b": 3}}`; a value that is no JSON is a string.
+/// `a.b=3` as `{"a": {"b": 3}}`; a value that is no JSON is a string, and so is whatever a `path` is said to be.
 fn parse_assignment(assignment: &str) -> Result<Value> {
     let Some((key, value)) = assignment.split_once('=') else {
         return Err(CliError::Usage(format!(
@@ -258,10 +271,25 @@ fn parse_assignment(assignment: &str) -> Result<Value> {
             "--set {assignment}: `{key}` is no dotted key"
         )));
     }
-    let value = serde_json::from_str(value).unwrap_or_else(|_| Value::String(value.to_string()));
+    let is_path = key.rsplit('.').next() == Some("path");
+    let value = match serde_json::from_str(value) {
+        Ok(read @ (Value::String(_) | Value::Null)) => read,
+        Ok(read) if !is_path => read,
+        _ if is_path => Value::String(at_home(value)),
+        _ => Value::String(value.to_string()),
+    };
     Ok(key.rsplit('.').fold(value, |inner, part| {
         Value::Object(Map::from_iter([(part.to_string(), inner)]))
     }))
+}
+
+/// A path whose `~/` the shell has left, since it stands after a `=`.
+fn at_home(path: &str) -> String {
+    let home = std::env::var_os("HOME").filter(|home| !home.is_empty());
+    match (path.strip_prefix("~/"), home) {
+        (Some(rest), Some(home)) => Path::new(&home).join(rest).display().to_string(),
+        _ => path.to_string(),
+    }
 }
 
 /// Lays `above` over `below`, object by object.
@@ -370,6 +398,18 @@ mod tests {
         assert_eq!(parse_assignment("a.b=3").unwrap(), json!({"a": {"b": 3}}));
         assert_eq!(parse_assignment("a=x=y").unwrap(), json!({"a": "x=y"}));
         assert_eq!(parse_assignment("a=[1]").unwrap(), json!({"a": [1]}));
+        assert_eq!(
+            parse_assignment("data.path=2024").unwrap(),
+            json!({"data": {"path": "2024"}})
+        );
+        assert_eq!(
+            parse_assignment("path=null").unwrap(),
+            json!({"path": null})
+        );
+        if let Ok(home) = std::env::var("HOME") {
+            let photos = json!({"path": format!("{home}/photos")});
+            assert_eq!(parse_assignment("path=~/photos").unwrap(), photos);
+        }
         assert!(parse_assignment("a").is_err());
         assert!(parse_assignment("a..b=1").is_err());
     }

@@ -32,7 +32,8 @@ pub fn explain(
     };
     let found = if message.starts_with("unknown field") {
         let word = quoted.next().unwrap_or_default();
-        suggestion = suggest::did_you_mean(word, &quoted.collect::<Vec<_>>());
+        // A plugin's name is taken off before its keys are looked at.
+        suggestion = suggest::did_you_mean(word, &quoted.chain(["type"]).collect::<Vec<_>>());
         let expected = message.replacen(&format!("`{word}`"), &format!("`{word}{MARK}`"), 1);
         probe(&|key, _| key == word, rename, expected)
     } else if message.starts_with("unknown variant") {

@@ -54,6 +54,14 @@ pub enum CliError {
     /// Standard output went away: exit code 1, said to nobody.
     #[error("cannot write to standard output: {0}")]
     Output(std::io::Error),
+    /// None of the runs of a table or figure can be made. Exit code 1.
+    #[error("{item}: nothing of it can be run: {reasons}")]
+    NothingToRun {
+        /// The table or figure.
+        item: String,
+        /// Why.
+        reasons: String,
+    },
     /// Data sets are not, or not shown to be, what was published; how was reported. Exit code 1.
     #[error("{failed} of {all} sets are not the published ones, or not shown to be")]
     Unverified {

@@ -63,6 +63,20 @@ pub fn check_place(path: &Path) -> Result<()> {
     )))
 }
 
+/// Checks that a folder can be meant by `path`, before the work whose results it is to hold.
+///
+/// # Errors
+/// [`CliError::Usage`].
+pub fn check_folder(path: &Path) -> Result<()> {
+    match path.exists() && !path.is_dir() {
+        true => Err(CliError::Usage(format!(
+            "cannot write into {}: it is a file, not a folder",
+            path.display()
+        ))),
+        false => Ok(()),
+    }
+}
+
 /// The folder that a file is in.
 pub fn folder_of(path: &Path) -> &Path {
     match path.parent() {

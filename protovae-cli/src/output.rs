@@ -54,6 +54,12 @@ impl Voice {
     }
 }
 
+/// `1 epoch`, `2 epochs`.
+pub fn counted(number: usize, what: &str) -> String {
+    let many = if number == 1 { "" } else { "s" };
+    format!("{number} {what}{many}")
+}
+
 /// A word as a shell takes it.
 pub fn shell_word(word: &str) -> String {
     let plain = |letter: char| letter.is_ascii_alphanumeric() || "-_./:=,+@%".contains(letter);
@@ -212,6 +218,9 @@ impl Progress {
 impl Observer for Progress {
     fn event(&mut self, event: &Event<'_>) {
         match event {
+            Event::PassedOver { damage } => self.say(&format!(
+                "warning: {damage}; going on from an older checkpoint instead"
+            )),
             Event::Started {
                 epochs,
                 steps,

@@ -1,5 +1,7 @@
 //! A picture that shows the first images of every class.
 
+use std::fs;
+use std::io::Cursor;
 use std::path::Path;
 
 use image::{ImageFormat, Rgb, RgbImage};
@@ -70,20 +72,23 @@ pub fn contact_sheet(
     Ok(sheet)
 }
 
-/// Writes a picture as PNG, whatever the file's name ends in.
+/// Writes a picture as PNG, whatever the file's name ends in, completely or not at all.
 ///
 /// # Errors
 /// [`DataError::Write`].
 pub fn save_png(picture: &RgbImage, path: &Path) -> Result<(), DataError> {
+    let mut bytes = Cursor::new(Vec::new());
     picture
-        .save_with_format(path, ImageFormat::Png)
-        .map_err(|error| {
-            let source = match error {
-                image::ImageError::IoError(source) => source,
-                other => std::io::Error::other(other),
-            };
-            DataError::write(path, source)
-        })
+        .write_to(&mut bytes, ImageFormat::Png)
+        .map_err(|error| DataError::write(path, std::io::Error::other(error)))?;
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let beside = path.with_file_name(format!(".writing-{}-{name}", std::process::id()));
+    let written = fs::write(&beside, bytes.into_inner()).and_then(|()| fs::rename(&beside, path));
+    written.map_err(|source| {
+        // The first error is the one to tell.
+        let _ = fs::remove_file(&beside);
+        DataError::write(path, source)
+    })
 }
 
 fn check(set: &dyn Dataset, classes: usize, columns: usize) -> Result<(), DataError> {

@@ -43,6 +43,7 @@ pub fn run(arguments: &ExplainArgs, voice: Voice) -> Result<()> {
     {
         files::check_place(sheet)?;
     }
+    files::check_folder(&arguments.out)?;
     let source = ModelSource::named(&arguments.run)?;
     let (model, card) = source.load(&device)?;
     let explainer = explainers::named(session::method(asked, &model))?;
@@ -73,13 +74,7 @@ pub fn run(arguments: &ExplainArgs, voice: Voice) -> Result<()> {
         let named = images(&arguments.images, &source, &asked.card, voice)?;
         sources.splice(0..0, named);
     }
-    std::fs::create_dir_all(&arguments.out).map_err(|source| {
-        CliError::Core(protovae_core::Error::Io {
-            action: "create",
-            path: arguments.out.clone(),
-            source,
-        })
-    })?;
+    files::create_folder(&arguments.out)?;
     let mut names = taken(&sources, arguments)?;
     let mut explained = Vec::with_capacity(sources.len());
     for source in &sources {
@@ -101,6 +96,8 @@ pub fn run(arguments: &ExplainArgs, voice: Voice) -> Result<()> {
             Err(CliError::Core(error @ protovae_core::Error::Unsupported { .. })) => {
                 return Err(error.into());
             }
+            // Nor will there be room for the next one's.
+            Err(error) if is_unwritten(&error) => return Err(error),
             Err(error) => {
                 print_error(&error);
                 voice.object(&json!({"image": source.name(), "error": error.to_string()}))?;
@@ -119,6 +116,17 @@ pub fn run(arguments: &ExplainArgs, voice: Voice) -> Result<()> {
             failed,
             all: sources.len(),
         }),
+    }
+}
+
+/// Whether a result could not be written, which is not the image's fault.
+fn is_unwritten(error: &CliError) -> bool {
+    use protovae_core::Error as Core;
+    match error {
+        CliError::Core(Core::Io { action, .. }) => *action != "read",
+        CliError::Write { .. } => true,
+        CliError::Explain(protovae_explain::Error::Write { .. }) => true,
+        _ => false,
     }
 }
 

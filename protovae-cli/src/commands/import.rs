@@ -6,7 +6,7 @@ use protovae_backbones::weights::{Layout, Loaded};
 use protovae_core::ImageShape;
 use protovae_core::model::{BoxModel, ModelSpec};
 use protovae_core::random::Initializer;
-use protovae_core::train::{ModelCard, RunDirectory, save_model, write_atomically};
+use protovae_core::train::{ModelCard, RunDirectory, StagedRun, save_model, write_atomically};
 use protovae_data::{DataError, DataSplits};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -59,7 +59,8 @@ pub fn run(arguments: &ImportArgs, voice: Voice) -> Result<()> {
     config.initial_weights = Some(opened.resolved.clone());
 
     // Everything fits; only now is anything written.
-    let directory = RunDirectory::create(&out, arguments.overwrite)?;
+    let staged = StagedRun::new(&out, arguments.overwrite)?;
+    let directory = staged.directory();
     let json = config.to_json()?;
     directory.write_config(&json)?;
     // No epoch was trained here; `report` reads the file all the same.
@@ -82,8 +83,9 @@ pub fn run(arguments: &ImportArgs, voice: Voice) -> Result<()> {
     card.initial_weights = config.initial_weights.as_ref().map(InitialWeights::origin);
     save_model(&directory.model(), &model, &card)?;
     if report.kept.is_empty() {
-        look(&model, &subject, &directory, voice)?;
+        look(&model, &subject, directory, voice)?;
     }
+    let directory = staged.finish()?;
     conclude(&directory, &config, &opened, &report, voice)
 }
 

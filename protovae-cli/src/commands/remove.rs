@@ -5,7 +5,7 @@ use std::path::Path;
 use burn::tensor::Device;
 use protovae_core::model::BoxModel;
 use protovae_core::train::{
-    Evaluation, MetricsLine, RunDirectory, evaluate, save_model, write_atomically,
+    Evaluation, MetricsLine, RunDirectory, StagedRun, evaluate, save_model, write_atomically,
 };
 use protovae_data::DataSplits;
 use protovae_explain::measures::unused_rows;
@@ -47,14 +47,15 @@ pub fn run(arguments: &PrototypesArgs, named: &str, out: &Path, voice: Voice) ->
     let after = evaluated(&left, &config, &data, &device)?;
 
     // Everything fits; only now is anything written.
-    let new = RunDirectory::create(out, overwrite)?;
+    let staged = StagedRun::new(out, overwrite)?;
+    let new = staged.directory();
     new.write_config(&config.to_json()?)?;
     write_atomically(&new.metrics(), metrics(&source, &after)?.as_bytes())?;
     card.removed_prototypes.extend(rows.iter().copied());
     card.removed_prototypes.sort_unstable();
     card.removed_prototypes.dedup();
     save_model(&new.model(), &left, &card)?;
-    draw(&left, &data, &new, voice)?;
+    draw(&left, &data, new, voice)?;
     let device = device.without_autodiff();
     let learned = tables::latent_table(&left, data.test.as_ref(), &device)
         .and_then(|table| tables::learn_strangeness(&table, &new.model()));
@@ -63,6 +64,7 @@ pub fn run(arguments: &PrototypesArgs, named: &str, out: &Path, voice: Voice) ->
             "note: `predict` will not notice images unlike the training set's: {error}"
         ));
     }
+    let new = staged.finish()?;
 
     let unused = unused_rows(&left);
     let is_empty = |class: &usize| {
@@ -100,14 +102,16 @@ pub fn run(arguments: &PrototypesArgs, named: &str, out: &Path, voice: Voice) ->
 
 fn rows(named: &str, class_names: &[String], per_class: usize) -> Result<Vec<usize>> {
     let wrong = |reason: String| CliError::Usage(format!("--remove {named}: {reason}"));
-    let choice = match PrototypeChoice::parse(named, class_names, per_class) {
+    // What else names prototypes depends on an image.
+    if let Some(word) = named.split(',').find(|word| !word.contains(':')) {
+        let reason = format!("`{word}` is no CLASS:NUMBER, as in 3:0,3:4");
+        return Err(wrong(reason));
+    }
+    let mut rows = match PrototypeChoice::parse(named, class_names, per_class) {
+        Ok(PrototypeChoice::Rows(rows)) => rows,
         Err(protovae_core::Error::Config { reason, .. }) => return Err(wrong(reason)),
-        choice => choice?,
-    };
-    let PrototypeChoice::Rows(mut rows) = choice else {
-        return Err(wrong(
-            "must name prototypes as CLASS:NUMBER, such as 3:0,3:4".to_string(),
-        ));
+        Err(error) => return Err(error.into()),
+        Ok(_) => return Err(wrong("names no prototypes".to_string())),
     };
     rows.sort_unstable();
     rows.dedup();

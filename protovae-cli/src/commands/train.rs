@@ -19,7 +19,7 @@ use crate::args::TrainArgs;
 use crate::config::{self, RunConfig};
 use crate::error::{CliError, Result};
 use crate::initial_weights::InitialWeights;
-use crate::output::{Progress, Voice};
+use crate::output::{Progress, Voice, counted};
 use crate::{session, tables};
 
 /// Where the run goes and whether it goes on.
@@ -256,7 +256,7 @@ fn introduce(
     json: &serde_json::Value,
 ) {
     voice.note(format!(
-        "{} on {}: {} training and {} test images of {}, {} classes; {} ({} parameters), {} epochs of batches of {}, seed {}",
+        "{} on {}: {} training and {} test images of {}, {} classes; {} ({} parameters), {} of batches of {}, seed {}",
         model.kind(),
         data.name,
         data.train.len(),
@@ -265,7 +265,7 @@ fn introduce(
         data.classes.len(),
         config.model.reported_as(),
         trainable_values(model),
-        config.training.epochs,
+        counted(config.training.epochs, "epoch"),
         config.training.batch_size,
         config.seed,
     ));
@@ -399,9 +399,9 @@ fn conclude(
     }))?;
     let run = directory.path().display();
     summary(format!(
-        "\ntest accuracy {:.2} % after {} epochs ({} on {} images, {:.0} s)",
+        "\ntest accuracy {:.2} % after {} ({} on {} images, {:.0} s)",
         100.0 * last.test.accuracy,
-        last.epoch,
+        counted(last.epoch, "epoch"),
         config.model.reported_as(),
         last.test.samples,
         seconds,

@@ -4,8 +4,8 @@ use std::fs;
 use std::path::Path;
 
 use protovae_core::train::{
-    Evaluation, MetricsLine, ModelCard, RunDirectory, evaluate, load_model, save_model_as,
-    write_atomically,
+    Evaluation, MetricsLine, ModelCard, RunDirectory, StagedRun, evaluate, load_model,
+    save_model_as, write_atomically,
 };
 use protovae_data::{DataSplits, Dataset};
 use protovae_explain::pictures::save_png;
@@ -89,7 +89,8 @@ fn pack(arguments: &PackArgs, voice: Voice) -> Result<()> {
     let card = card_with_detector(&source, card)?;
 
     // Everything is read and fits; only now is anything written.
-    let directory = RunDirectory::create(&arguments.out, arguments.overwrite)?;
+    let staged = StagedRun::new(&arguments.out, arguments.overwrite)?;
+    let directory = staged.directory();
     if let Some(config) = portable(&config) {
         directory.write_config(&config)?;
     }
@@ -99,6 +100,7 @@ fn pack(arguments: &PackArgs, voice: Voice) -> Result<()> {
 
     let (stored, _) = load_model(&directory.model(), &device)?;
     let after = evaluate(&stored, &test, None, &device)?;
+    let directory = staged.finish()?;
     say(arguments, &directory, &card, &before, &after, voice)
 }
 

@@ -33,12 +33,19 @@ impl Elsewhere {
                 path: path.clone(),
                 source,
             })?;
-            let results = serde_json::from_slice(&bytes).map_err(|error| {
+            let damaged = |reason: String| {
                 CliError::Core(protovae_core::Error::Damaged {
                     path: path.clone(),
-                    reason: format!("no results.json of `reproduce`: {error}"),
+                    reason: format!("no results.json of `reproduce`: {reason}"),
                 })
-            })?;
+            };
+            let results: Results =
+                serde_json::from_slice(&bytes).map_err(|error| damaged(error.to_string()))?;
+            let mut runs = results.cells.iter().flat_map(|cell| &cell.runs);
+            if let Some(run) = runs.find(|run| !run.is_plausible()) {
+                let reason = "accuracies are shares between 0 and 1, and this run has others";
+                return Err(damaged(format!("{}: {reason}", run.run)));
+            }
             known.add(results);
         }
         Ok(known)
@@ -143,6 +150,9 @@ mod tests {
         fs::write(&path, "{}").unwrap();
         let error = Elsewhere::read(&[path]).unwrap_err().to_string();
         assert!(error.contains("plan.json"), "{error}");
+        let percent = file(folder.path(), "percent", vec![run(0, 99.3)]);
+        let error = Elsewhere::read(&[percent]).unwrap_err().to_string();
+        assert!(error.contains("mnist-0: accuracies are shares"), "{error}");
         assert!(Elsewhere::read(&[folder.path().join("none.json")]).is_err());
     }
 }

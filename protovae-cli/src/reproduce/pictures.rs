@@ -13,7 +13,7 @@ use protovae_explain::pictures::{
 use crate::args::{CompareArgs, DeviceArgs, ExplainArgs, TableFormat};
 use crate::commands::{compare, explain};
 use crate::error::{CliError, Result};
-use crate::output::Voice;
+use crate::output::{Voice, counted};
 use crate::{files, session};
 
 /// What a figure shows of its runs.
@@ -113,7 +113,12 @@ fn prototypes(shown: &Shown, most: usize, easel: &Easel) -> Result<RgbImage> {
             .collect(),
     });
     let panel = Panel {
-        title: format!("{} ({}, {} epochs)", shown.caption, card.data, card.epochs),
+        title: format!(
+            "{} ({}, {})",
+            shown.caption,
+            card.data,
+            counted(card.epochs, "epoch")
+        ),
         rows: rows.collect(),
         ..Panel::default()
     };

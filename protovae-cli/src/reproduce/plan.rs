@@ -210,17 +210,17 @@ pub fn duration(seconds: f64) -> String {
     }
 }
 
-/// Reads `90s`, `30m`, `2h` or a number of seconds.
+/// Reads `90s`, `30m` or `2h`, in seconds.
 pub fn parse_duration(text: &str) -> Result<f64, String> {
-    let (number, factor) = match text.trim().strip_suffix(['s', 'm', 'h']) {
-        Some(number) if text.trim().ends_with('m') => (number, 60.0),
-        Some(number) if text.trim().ends_with('h') => (number, 3600.0),
-        Some(number) => (number, 1.0),
-        None => (text.trim(), 1.0),
-    };
+    let wrong = || format!("`{text}` is no time such as 90s, 30m or 2h");
+    let units = [('s', 1.0), ('m', 60.0), ('h', 3600.0)];
+    let found = units
+        .iter()
+        .find_map(|(unit, factor)| Some((text.trim().strip_suffix(*unit)?, factor)));
+    let (number, factor) = found.ok_or_else(wrong)?;
     match number.trim().parse::<f64>() {
         Ok(number) if number.is_finite() && number > 0.0 => Ok(number * factor),
-        _ => Err(format!("`{text}` is no time such as 90s, 30m or 2h")),
+        _ => Err(wrong()),
     }
 }
 
@@ -357,8 +357,7 @@ mod tests {
         assert_eq!(parse_duration("90s"), Ok(90.0));
         assert_eq!(parse_duration("30m"), Ok(1800.0));
         assert_eq!(parse_duration("1.5h"), Ok(5400.0));
-        assert_eq!(parse_duration("45"), Ok(45.0));
-        for wrong in ["", "m", "-3m", "0", "3 days", "nan"] {
+        for wrong in ["", "45", "m", "-3m", "0", "3 days", "nan"] {
             assert!(parse_duration(wrong).is_err(), "{wrong}");
         }
         assert_eq!(duration(40.2), "40 s");

@@ -81,6 +81,14 @@ pub struct Finished {
     pub by_epoch: Vec<f64>,
 }
 
+impl Finished {
+    /// Whether its accuracies are what accuracies can be.
+    pub fn is_plausible(&self) -> bool {
+        let mut all = self.by_epoch.iter().chain([&self.accuracy]);
+        all.all(|accuracy| (0.0..=1.0).contains(accuracy))
+    }
+}
+
 #[cfg(test)]
 impl Finished {
     /// A run on ten epochs of a data set, for tests.

@@ -16,7 +16,7 @@ fn wrong_command_lines_are_refused() {
     );
     refused(&place, "--config small.json --set a..b=1", 2, &["a..b"]);
     refused(&place, "--config small.json --threads 0", 2, &["--threads"]);
-    refused(&place, "--config absent.json", 1, &["absent.json"]);
+    refused(&place, "--config absent.json", 2, &["absent.json"]);
     place.write("broken.json", "{\"data\": ");
     refused(
         &place,

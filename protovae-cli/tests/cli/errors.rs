@@ -17,6 +17,7 @@ fn unknown_keys_are_named_in_full_with_the_nearest_right_one() {
     let place = Place::with_settings();
     for (set, path, right) in [
         ("model.los.x=1", ": model.los: ", "did you mean `loss`"),
+        ("model.typ=x", ": model.typ: ", "did you mean `type`"),
         (
             "model.encoder.widhts=[3]",
             ": model.encoder.widhts: ",
@@ -210,4 +211,17 @@ fn values_out_of_range_are_named() {
             &words,
         );
     }
+}
+
+#[test]
+fn configuration_files_that_cannot_be_read_are_the_command_line_s_fault() {
+    let place = Place::with_settings();
+    let small = place.bytes("small.json");
+    refused(&place, "--config none.json", 2, &["none.json", "--config"]);
+    let utf16: Vec<u8> = small.iter().flat_map(|byte| [*byte, 0]).collect();
+    place.write("utf16.json", [b"\xff\xfe".as_slice(), &utf16].concat());
+    refused(&place, "--config utf16.json", 2, &["utf16.json", "UTF-8"]);
+    // A byte order mark, as some editors write it, does no harm.
+    place.write("mark.json", [b"\xef\xbb\xbf".as_slice(), &small].concat());
+    place.run("config check --config mark.json").ok();
 }

@@ -290,11 +290,13 @@ fn names_and_plans_that_are_not_there_are_told() {
     assert!(error.contains("did you mean `table5`"), "{error}");
     let error = place.run("reproduce collect --out nowhere").fails(2);
     assert!(error.contains("holds no plan"), "{error}");
-    let ran = place.run("reproduce table5 --budget soon");
-    assert!(
-        ran.code == Some(2) && ran.err.contains("90s, 30m or 2h"),
-        "{ran:?}"
-    );
+    for budget in ["soon", "30"] {
+        let ran = place.run(&format!("reproduce table5 --budget {budget}"));
+        assert!(
+            ran.code == Some(2) && ran.err.contains("90s, 30m or 2h"),
+            "{ran:?}"
+        );
+    }
     for (set, option) in [("training.epochs=2", "--epochs"), ("seed=3", "--seeds")] {
         let error = place
             .run(&format!("reproduce table5 --set {set} --dry-run"))
@@ -309,11 +311,27 @@ fn names_and_plans_that_are_not_there_are_told() {
         assert!(listed.lines().any(|line| line.starts_with(name)), "{name}");
     }
     // Data that are not there and have no stand-in are named, and nothing is made up.
-    let ran = place.run("reproduce s6.10 --out d --threads 1").ok();
+    let ran = place.run("reproduce s6.10 --out d --threads 1");
     assert!(
-        ran.err.contains("not run") && !ran.out.contains("98.2 |"),
+        ran.err.contains(
+            "error: s6.10: nothing of it can be run: ProtoVAE (ResNet-18), celeba: not run"
+        ),
         "{ran:?}"
     );
+    assert!(
+        ran.code == Some(1) && !ran.out.contains("98.2 |"),
+        "{ran:?}"
+    );
+    let error = place.run("reproduce table5 --data-dir d/none").fails(2);
+    assert!(error.contains("d/none: there is no such folder"), "{error}");
+    for option in ["--task 3", "--commands", "--budget 5m", "--set seed=1"] {
+        let error = place.run(&format!("reproduce collect --out d {option}"));
+        let error = error.fails(2);
+        assert!(error.contains("runs nothing"), "{error}");
+    }
+    place.write("file", "");
+    let error = place.run("reproduce table5 --out file").fails(2);
+    assert!(error.contains("file: it is a file"), "{error}");
     // Tables of settings train nothing.
     let ran = place.run("reproduce table2 --out d").ok();
     assert!(

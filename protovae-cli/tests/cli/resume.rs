@@ -234,26 +234,50 @@ fn damage_in_a_checkpoint_or_in_the_metrics_is_found() {
     let place = Place::with_settings();
     place.run("train --config small.json --out run -q").ok();
     let metrics = place.bytes("run/metrics.jsonl");
-    place.write("run/metrics.jsonl", &metrics[..metrics.len() - 10]);
+    place.write("run/metrics.jsonl", &metrics[..10]);
     let message = place.run("train --resume run --epochs 3 -q").fails(1);
     assert!(message.contains("metrics.jsonl"), "{message}");
     place.write("run/metrics.jsonl", metrics);
 
-    let file = "run/checkpoints/step-000000016/model.bpk";
-    let mut bytes = place.bytes(file);
-    let middle = bytes.len() / 2;
-    bytes[middle] ^= 1;
-    place.write(file, bytes);
-    let message = place.run("train --resume run --epochs 3 -q").fails(1);
-    assert!(
-        message.contains("model.bpk") && message.contains("remove this checkpoint"),
-        "{message}"
-    );
-    // As the message says: the older checkpoint will do.
-    fs::remove_dir_all(place.path("run/checkpoints/step-000000016")).unwrap();
-    place.run("train --resume run --epochs 3 -q").ok();
+    let damage = |step: usize| {
+        let file = format!("run/checkpoints/step-{step:09}/model.bpk");
+        let mut bytes = place.bytes(&file);
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 1;
+        place.write(&file, bytes);
+    };
     place
         .run("train --config small.json --epochs 3 --out whole -q")
         .ok();
-    assert!(place.bytes("run/model.safetensors") == place.bytes("whole/model.safetensors"));
+    let whole = place.bytes("whole/model.safetensors");
+    // The older checkpoint will do, and that it had to is said.
+    damage(16);
+    let ran = place.run("train --resume run --epochs 3").ok();
+    assert!(
+        ran.err.contains(
+            "step-000000016/model.bpk: is not what was written there; going on from an older"
+        ) && ran
+            .err
+            .contains("resuming from run/checkpoints/step-000000008"),
+        "{}",
+        ran.err
+    );
+    assert!(place.bytes("run/model.safetensors") == whole);
+
+    // Without any that is whole, it is for the user to begin anew, in the way that he is told.
+    damage(16);
+    damage(24);
+    let message = place.run("train --resume run --epochs 3 -q").fails(1);
+    assert!(
+        message.contains("step-000000024/model.bpk")
+            && message.contains("remove run/checkpoints to train from the beginning"),
+        "{message}"
+    );
+    fs::remove_dir_all(place.path("run/checkpoints")).unwrap();
+    // A model without checkpoints might be an imported one: training would replace it.
+    let message = place.run("train --resume run --epochs 3 -q").fails(2);
+    assert!(message.contains("would replace the model"), "{message}");
+    fs::remove_file(place.path("run/model.safetensors")).unwrap();
+    place.run("train --resume run --epochs 3 -q").ok();
+    assert!(place.bytes("run/model.safetensors") == whole);
 }

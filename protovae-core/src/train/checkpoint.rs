@@ -8,7 +8,9 @@ use burn::module::Module;
 use serde::{Deserialize, Serialize};
 
 use super::RunDirectory;
-use super::files::{WRITING, digest, entries, sync_directory, sync_file, write_atomically};
+use super::files::{
+    WRITING, digest, entries, remove_half_written, sync_directory, sync_file, write_atomically,
+};
 use super::learner::Learner;
 use super::loss_scale::LossScale;
 use super::metrics::Sums;
@@ -111,23 +113,8 @@ pub(crate) fn remove_unfinished(run: &RunDirectory) -> Result<()> {
             fs::rename(&path, &place).map_err(Error::io("write", place))?;
         }
     }
-    for folder in [run.path().to_path_buf(), run.checkpoints()] {
-        for path in entries(&folder)? {
-            let unfinished = path
-                .file_name()
-                .and_then(|name| name.to_str())
-                .is_some_and(|name| name.starts_with(WRITING));
-            if unfinished {
-                let removed = if path.is_dir() {
-                    fs::remove_dir_all(&path)
-                } else {
-                    fs::remove_file(&path)
-                };
-                removed.map_err(Error::io("remove", &path))?;
-            }
-        }
-    }
-    Ok(())
+    remove_half_written(run.path())?;
+    remove_half_written(&run.checkpoints())
 }
 
 /// Removes the checkpoints of a run that begins anew: they are newer than all that it will make for a while.
@@ -228,8 +215,41 @@ pub(crate) fn save(
     Ok(place)
 }
 
-/// Reads a checkpoint into a learner built from the run's configuration.
-pub(crate) fn load(path: &Path, learner: Learner) -> Result<(TrainingState, Learner)> {
+/// A checkpoint of which every file is what was written there.
+#[derive(Debug)]
+pub(crate) struct Sound {
+    pub(crate) path: PathBuf,
+    pub(crate) state: TrainingState,
+}
+
+/// The newest checkpoint that a run can go on from, if it has any, and what is wrong with each newer one.
+///
+/// # Errors
+/// [`Error::Damaged`] if there are checkpoints and all are damaged: that training begins anew is for the user to say.
+pub(crate) fn newest_sound(run: &RunDirectory) -> Result<(Option<Sound>, Vec<Error>)> {
+    let mut passed_over = Vec::new();
+    for path in list(run)?.into_iter().rev() {
+        match sound_state(run, &path) {
+            Ok(state) => return Ok((Some(Sound { path, state }), passed_over)),
+            Err(error @ Error::Damaged { .. }) => passed_over.push(error),
+            Err(error) => return Err(error),
+        }
+    }
+    match passed_over.into_iter().next() {
+        Some(Error::Damaged { path, reason }) => {
+            let advice = format!(
+                "there is no older checkpoint to go on from either; remove {} to train from the beginning",
+                run.checkpoints().display()
+            );
+            Err(Error::damaged(path, format!("{reason}; {advice}")))
+        }
+        Some(error) => Err(error),
+        None => Ok((None, Vec::new())),
+    }
+}
+
+/// The state that a checkpoint holds, if its files and the metrics up to it are as they were.
+fn sound_state(run: &RunDirectory, path: &Path) -> Result<TrainingState> {
     let state_path = path.join(STATE);
     let text = fs::read(&state_path).map_err(Error::io("read", &state_path))?;
     let file: StateFile =
@@ -237,12 +257,16 @@ pub(crate) fn load(path: &Path, learner: Learner) -> Result<(TrainingState, Lear
     for name in [MODEL, OPTIMIZER] {
         let part = path.join(name);
         if file.files.get(name) != Some(&digest(&part)?) {
-            return Err(Error::damaged(
-                part,
-                "is not what was written there; remove this checkpoint to go on from an older one",
-            ));
+            return Err(Error::damaged(part, "is not what was written there"));
         }
     }
+    run.check_metrics(file.training.metrics_bytes)?;
+    Ok(file.training)
+}
+
+/// Reads a checkpoint into a learner built from the run's configuration.
+pub(crate) fn load(sound: &Sound, learner: Learner) -> Result<Learner> {
+    let path = &sound.path;
     let mut learner = learner.try_map(|model, optimizer| {
         let model = model
             .try_load_file(path.join(MODEL))
@@ -252,6 +276,6 @@ pub(crate) fn load(path: &Path, learner: Learner) -> Result<(TrainingState, Lear
             .map_err(|error| Error::damaged(path.join(OPTIMIZER), error))?;
         Ok((model, optimizer))
     })?;
-    learner.set_loss_scale(file.training.loss_scale.clone());
-    Ok((file.training, learner))
+    learner.set_loss_scale(sound.state.loss_scale.clone());
+    Ok(learner)
 }

@@ -73,6 +73,23 @@ pub(crate) fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
         .collect()
 }
 
+/// Removes what killed processes were writing into a folder.
+pub(crate) fn remove_half_written(folder: &Path) -> Result<()> {
+    for path in entries(folder)? {
+        let name = path.file_name().and_then(|name| name.to_str());
+        if !name.is_some_and(|name| name.starts_with(WRITING)) {
+            continue;
+        }
+        let removed = if path.is_dir() {
+            fs::remove_dir_all(&path)
+        } else {
+            fs::remove_file(&path)
+        };
+        removed.map_err(Error::io("remove", &path))?;
+    }
+    Ok(())
+}
+
 /// Makes a directory's entries durable.
 pub(crate) fn sync_directory(path: &Path) -> Result<()> {
     let path = if path.as_os_str().is_empty() {

@@ -21,6 +21,7 @@ mod run_contents;
 mod run_directory;
 mod run_lock;
 mod soundness;
+mod staged_run;
 mod trainer;
 
 pub use batch::{Batch, BatchSource, EpochBatches, HostBatch, InMemorySource};
@@ -35,4 +36,5 @@ pub use model_file::{
     ModelCard, WeightsOrigin, load_model, parse_model, read_card, save_model, save_model_as,
 };
 pub use run_directory::RunDirectory;
+pub use staged_run::StagedRun;
 pub use trainer::{Event, Observer, Silent, Trained, Trainer};

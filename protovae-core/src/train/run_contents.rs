@@ -64,12 +64,13 @@ pub(super) fn found(folder: &Path) -> Result<Found> {
 }
 
 /// Removes what belongs to a run and nothing else, its configuration last: if the process is killed meanwhile, what is left is
-/// still a run.
-pub(super) fn remove(folder: &Path) -> Result<()> {
+/// still a run. `kept` is an entry that stays.
+pub(super) fn remove(folder: &Path, kept: Option<&Path>) -> Result<()> {
     for path in entries(folder)? {
         let name = name_of(&path);
         // Nor the lock: whoever empties the folder holds it.
-        if name == CONFIG || name == LOCK || !belongs(&path, &name)? {
+        let stays = name == CONFIG || name == LOCK || Some(path.as_path()) == kept;
+        if stays || !belongs(&path, &name)? {
             continue;
         }
         let removed = if path.is_dir() {

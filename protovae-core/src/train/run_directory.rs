@@ -44,7 +44,7 @@ impl RunDirectory {
         Self::check_free(&path, overwrite)?;
         if let Found::Run { .. } = run_contents::found(&path)? {
             let _lock = RunLock::take(&path)?;
-            run_contents::remove(&path)?;
+            run_contents::remove(&path, None)?;
         }
         fs::create_dir_all(&path).map_err(Error::io("create", &path))?;
         Ok(Self { path })
@@ -92,6 +92,11 @@ impl RunDirectory {
             ));
         }
         Ok(run)
+    }
+
+    /// The directory of a run that was made elsewhere and moved to `path`.
+    pub(super) fn at(path: PathBuf) -> Self {
+        Self { path }
     }
 
     /// Checks that no process trains in this directory now, without writing anything.
@@ -152,8 +157,26 @@ impl RunDirectory {
         write_atomically(&self.config(), text.as_bytes())
     }
 
+    /// Checks that the log of metrics has the `length` bytes that a checkpoint remembers.
+    pub(crate) fn check_metrics(&self, length: u64) -> Result<()> {
+        let path = self.metrics();
+        let present = match fs::metadata(&path) {
+            Ok(metadata) => metadata.len(),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => 0,
+            Err(error) => return Err(Error::io("read", path)(error)),
+        };
+        if present < length {
+            return Err(Error::damaged(
+                path,
+                format!("has {present} bytes, the checkpoint remembers {length}; it was shortened"),
+            ));
+        }
+        Ok(())
+    }
+
     /// The log of metrics, cut to its first `length` bytes: what was written after the checkpoint is written again.
     pub(crate) fn open_metrics(&self, length: u64) -> Result<MetricsLog> {
+        self.check_metrics(length)?;
         let path = self.metrics();
         let file = OpenOptions::new()
             .create(true)
@@ -161,13 +184,6 @@ impl RunDirectory {
             .write(true)
             .open(&path)
             .map_err(Error::io("write", &path))?;
-        let present = file.metadata().map_err(Error::io("read", &path))?.len();
-        if present < length {
-            return Err(Error::damaged(
-                path,
-                format!("has {present} bytes, the checkpoint remembers {length}; it was shortened"),
-            ));
-        }
         file.set_len(length).map_err(Error::io("write", &path))?;
         let mut log = MetricsLog { file, path, length };
         std::io::Seek::seek(&mut log.file, std::io::SeekFrom::End(0))

@@ -20,6 +20,11 @@ use crate::model::{BoxModel, EpochDone};
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Event<'a> {
+    /// A checkpoint newer than the one that training goes on from is damaged, so that steps since then are done again.
+    PassedOver {
+        /// What is wrong with it.
+        damage: &'a Error,
+    },
     /// Training begins or goes on.
     Started {
         /// Epochs in all.
@@ -119,13 +124,14 @@ struct Progress {
 impl Trainer<'_> {
     /// Trains `model`, built with fresh weights from the run's configuration.
     ///
-    /// With `resume`, goes on from the run directory's newest complete checkpoint (from the beginning if there is none)
-    /// and ends with what an uninterrupted run ends with, bit for bit, on the same device with the same number of threads.
+    /// With `resume`, goes on from the run directory's newest complete and undamaged checkpoint (from the beginning if there is none
+    /// at all) and ends with what an uninterrupted run ends with, bit for bit, on the same device with the same number of threads.
     /// Without, the run directory's metrics and checkpoints give way to new ones.
     ///
     /// # Errors
     /// [`Error::NotFinite`](crate::Error::NotFinite) if a loss is no longer finite; [`Error::RunBusy`](crate::Error::RunBusy) if
-    /// another process trains in the run directory; errors of the data and the file system.
+    /// another process trains in the run directory; [`Error::Damaged`](crate::Error::Damaged) if there are checkpoints and none of them
+    /// is whole, or they are of other data or another model; errors of the data and the file system.
     pub fn fit(&mut self, model: BoxModel, resume: bool) -> Result<Trained> {
         // Held to the end: two processes would cut each other's metrics and remove each other's checkpoints.
         let _lock = self.run.map(RunDirectory::lock).transpose()?;
@@ -147,7 +153,11 @@ impl Trainer<'_> {
         if let Some(run) = self.run {
             checkpoint::remove_unfinished(run)?;
             if resume {
-                checkpoint = checkpoint::newest_checkpoint(run)?;
+                let (newest, passed_over) = checkpoint::newest_sound(run)?;
+                for damage in &passed_over {
+                    self.observer.event(&Event::PassedOver { damage });
+                }
+                checkpoint = newest;
             } else {
                 checkpoint::remove_all(run)?;
             }
@@ -157,9 +167,12 @@ impl Trainer<'_> {
             ..TrainingState::default()
         };
         let learner = Learner::new(model, self.config)?;
-        let (state, learner) = match &checkpoint {
-            Some(path) => checkpoint::load(path, learner)?,
-            None => (fresh.clone(), learner),
+        let (state, learner, checkpoint) = match checkpoint {
+            Some(sound) => {
+                let learner = checkpoint::load(&sound, learner)?;
+                (sound.state, learner, Some(sound.path))
+            }
+            None => (fresh.clone(), learner, None),
         };
         if let Some(path) = &checkpoint
             && state.data_digest != fresh.data_digest

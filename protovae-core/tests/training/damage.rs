@@ -4,11 +4,13 @@ use std::fs;
 
 use protovae_core::Error;
 use protovae_core::loss::LossConfig;
-use protovae_core::train::{Silent, newest_checkpoint};
+use protovae_core::train::{Event, Observer, Silent, TrainingConfig, newest_checkpoint};
 use serde_json::{Value, json};
 
 use crate::common::toys::toy_protovae;
-use crate::support::{fit, fit_model, fresh, new_run, settings};
+use crate::support::{
+    copy_folder, fit, fit_model, fresh, metrics, model_bytes, new_run, recipe, settings,
+};
 
 #[test]
 fn a_damaged_checkpoint_is_found() {
@@ -41,7 +43,14 @@ fn a_damaged_checkpoint_is_found() {
             damage(&mut bytes);
             fs::write(&path, bytes).unwrap();
             match fit(&settings(2), &run, true) {
-                Err(Error::Damaged { path: found, .. }) => assert_eq!(found, path),
+                Err(Error::Damaged {
+                    path: found,
+                    reason,
+                }) => {
+                    assert_eq!(found, path);
+                    // It was the only one, and what can be done is said.
+                    assert!(reason.contains("to train from the beginning"), "{reason}");
+                }
                 other => panic!("{name}, {way}: {other:?}"),
             }
         }
@@ -74,6 +83,56 @@ fn a_damaged_checkpoint_is_found() {
     fs::write(run.metrics(), lines).unwrap();
     // All repaired, it goes on.
     fit(&settings(2), &run, true).unwrap();
+}
+
+/// What is said of damage.
+#[derive(Default)]
+struct Complaints(Vec<String>);
+
+impl Observer for Complaints {
+    fn event(&mut self, event: &Event<'_>) {
+        if let Event::PassedOver { damage } = event {
+            self.0.push(damage.to_string());
+        }
+    }
+}
+
+#[test]
+fn a_run_goes_on_from_the_checkpoint_before_a_damaged_one_and_ends_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = |epochs| TrainingConfig {
+        checkpoint_every: 2,
+        ..settings(epochs)
+    };
+    let straight = new_run(folder.path().join("straight"));
+    let whole = fit(&settings(3), &straight, false).unwrap();
+    let expected = model_bytes(straight.path(), &whole.model);
+    let start = new_run(folder.path().join("start"));
+    fit(&settings(2), &start, false).unwrap();
+
+    let newest = newest_checkpoint(&start).unwrap().unwrap();
+    let newest = newest.file_name().unwrap();
+    let metrics_bytes = fs::metadata(start.metrics()).unwrap().len();
+    for name in ["model.bpk", "optimizer.bpk", "state.json", "metrics.jsonl"] {
+        let run = new_run(folder.path().join(name));
+        copy_folder(start.path(), run.path());
+        let path = match name {
+            "metrics.jsonl" => run.metrics(),
+            _ => run.checkpoints().join(newest).join(name),
+        };
+        let bytes = fs::read(&path).unwrap();
+        fs::write(&path, &bytes[..bytes.len() - 1]).unwrap();
+        let mut complaints = Complaints::default();
+        let fresh = fresh(&*recipe());
+        let trained = fit_model(&settings(3), fresh, Some(&run), true, &mut complaints).unwrap();
+        let [complaint] = complaints.0.as_slice() else {
+            panic!("{name}: {:?}", complaints.0);
+        };
+        assert!(complaint.contains(&*path.to_string_lossy()), "{complaint}");
+        assert_eq!(model_bytes(run.path(), &trained.model), expected, "{name}");
+        assert_eq!(metrics(&run), metrics(&straight), "{name}");
+        assert!(fs::metadata(run.metrics()).unwrap().len() > metrics_bytes);
+    }
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::fs;
 
 use protovae_core::Error;
 use protovae_core::train::{
-    Event, Observer, RunDirectory, TrainingConfig, newest_checkpoint, write_atomically,
+    Event, Observer, RunDirectory, StagedRun, TrainingConfig, newest_checkpoint, write_atomically,
 };
 use serde_json::{Value, json};
 
@@ -245,4 +245,56 @@ fn writers_of_one_file_do_not_meet() {
         }
     });
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
+}
+
+#[test]
+fn a_staged_run_comes_whole_or_not_at_all() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = folder.path().join("run");
+    let config = json!({"model": {"type": "protovae"}, "data": {"type": "mnist"}});
+    let names = |place: &std::path::Path| {
+        let entries = fs::read_dir(place).unwrap();
+        let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        let mut names: Vec<String> = names.collect();
+        names.sort();
+        names
+    };
+    let stage = |content: &[u8], overwrite: bool| {
+        let staged = StagedRun::new(&place, overwrite).unwrap();
+        staged.directory().write_config(&config).unwrap();
+        write_atomically(&staged.directory().model(), content).unwrap();
+        staged
+    };
+    // What fails leaves nothing, not even the folder that was made for it.
+    drop(stage(b"first", false));
+    assert!(!place.exists());
+    let run = stage(b"first", false).finish().unwrap();
+    assert_eq!(fs::read(run.model()).unwrap(), b"first");
+    assert_eq!(names(&place), ["config.json", "model.safetensors"]);
+
+    assert!(matches!(
+        StagedRun::new(&place, false),
+        Err(Error::RunExists { .. })
+    ));
+    // The run that is to be replaced stays until then.
+    fs::write(place.join("prototypes.png"), b"old").unwrap();
+    let staged = stage(b"second", true);
+    assert_eq!(fs::read(run.model()).unwrap(), b"first");
+    drop(staged);
+    assert_eq!(names(&place).len(), 3);
+    let staged = stage(b"second", true);
+    // Something that nobody may remove came meanwhile.
+    fs::write(place.join("notes.txt"), b"mine").unwrap();
+    assert!(staged.finish().is_err());
+    assert_eq!(fs::read(run.model()).unwrap(), b"first");
+    fs::remove_file(place.join("notes.txt")).unwrap();
+
+    // What a killed process left goes with the old run.
+    let left = place.join(".writing-run-0");
+    fs::create_dir(&left).unwrap();
+    fs::write(left.join("config.json"), b"{}").unwrap();
+    stage(b"second", true).finish().unwrap();
+    assert_eq!(fs::read(run.model()).unwrap(), b"second");
+    let lock = ".train.lock";
+    assert_eq!(names(&place), [lock, "config.json", "model.safetensors"]);
 }

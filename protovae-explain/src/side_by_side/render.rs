@@ -11,7 +11,11 @@ impl Group {
             1 => String::new(),
             count => format!(", {count} seeds"),
         };
-        format!("{} ({} epochs{seeds})", self.system, self.epochs)
+        let epochs = match self.epochs {
+            1 => "1 epoch".to_string(),
+            count => format!("{count} epochs"),
+        };
+        format!("{} ({epochs}{seeds})", self.system)
     }
 
     pub(super) fn cell(&self, figure: Figure) -> String {

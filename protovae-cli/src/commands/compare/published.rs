@@ -1,6 +1,6 @@
 //! Which runs stand beside a number of the paper.
 
-use protovae_core::train::ModelCard;
+use protovae_explain::side_by_side::Published;
 use serde_json::Value;
 
 use super::{Run, settings};
@@ -9,24 +9,17 @@ use crate::config::{self, RunConfig};
 use crate::error::Result;
 use crate::{paper, presets, session};
 
-use protovae_explain::side_by_side::Published;
-
 /// What the paper has for a run that was trained as it says: with the settings of a preset, on the whole set, whatever its seed and the
 /// weights that it started from. A variant of a system is not what was published.
 pub fn published(run: &Run, config: &RunConfig) -> Result<Option<Published>> {
     let json = config.to_json()?;
     let variant = run.system.starts_with("panvae") || answers_otherwise(&json);
-    let changed = config.cue.is_some() || !whole(&run.card);
+    let changed = config.cue.is_some() || !run.card.removed_prototypes.is_empty();
     if variant || changed || !of_a_preset(run, config)? {
         return Ok(None);
     }
     let encoder = json["model"]["encoder"]["type"].as_str().unwrap_or("");
     Ok(paper::accuracy(run.model.kind(), encoder, &run.data.name))
-}
-
-/// Whether the model has all its prototypes.
-fn whole(card: &ModelCard) -> bool {
-    card.removed_prototypes.is_empty()
 }
 
 /// Whether FLINT's predictor answers: the published number is the interpreter's.

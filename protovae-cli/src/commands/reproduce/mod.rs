@@ -13,7 +13,7 @@ use serde_json::json;
 
 use crate::args::ReproduceArgs;
 use crate::error::{CliError, Result};
-use crate::files::{create_folder, write_json};
+use crate::files::{self, create_folder, write_json};
 use crate::output::Voice;
 use crate::reproduce::elsewhere::Elsewhere;
 use crate::reproduce::items::{self, Item};
@@ -22,11 +22,22 @@ use crate::reproduce::pool::Pool;
 use crate::session;
 
 pub fn run(arguments: &ReproduceArgs, voice: Voice) -> Result<()> {
+    if let "list" | "collect" = arguments.name.as_str() {
+        check_no_runs(arguments)?;
+    }
     if arguments.name == "list" {
         return list(voice);
     }
+    files::check_folder(&arguments.out)?;
     if arguments.name == "collect" {
         return collect(arguments, voice);
+    }
+    if let Some(folder) = arguments.data_dir.as_ref().filter(|path| !path.is_dir()) {
+        // What is not there would quietly be left out of the plan, or stood in for.
+        return Err(CliError::Usage(format!(
+            "--data-dir {}: there is no such folder",
+            folder.display()
+        )));
     }
     if !arguments.with.is_empty() {
         return Err(CliError::Usage(
@@ -65,13 +76,41 @@ pub fn run(arguments: &ReproduceArgs, voice: Voice) -> Result<()> {
             work.store(item, plan)?;
         }
     }
-    for (item, plan) in items.iter().zip(plans) {
+    for (item, plan) in items.iter().zip(&plans) {
         match item.settings {
             Some(number) => work.settings(item, number)?,
-            None => work.carry_out(item, &plan)?,
+            None => work.carry_out(item, plan)?,
         }
     }
-    Ok(())
+    match (items.as_slice(), plans.as_slice()) {
+        ([item], [plan]) if !item.cells.is_empty() && plan.cells.is_empty() => {
+            Err(CliError::NothingToRun {
+                item: item.name.clone(),
+                reasons: plan.changes.join("; "),
+            })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Refuses options that say how something is run, where nothing is.
+fn check_no_runs(arguments: &ReproduceArgs) -> Result<()> {
+    let named = [
+        ("--task", arguments.task.is_some()),
+        ("--commands", arguments.commands),
+        ("--slurm", arguments.slurm),
+        ("--dry-run", arguments.dry_run),
+        ("--budget", arguments.budget.is_some()),
+        ("--epochs", arguments.epochs.is_some()),
+        ("--set", !arguments.set.is_empty()),
+    ];
+    match named.iter().find(|(_, named)| *named) {
+        Some((option, _)) => Err(CliError::Usage(format!(
+            "{option}: `reproduce {}` runs nothing; name what is to be run, such as table5",
+            arguments.name
+        ))),
+        None => Ok(()),
+    }
 }
 
 fn list(voice: Voice) -> Result<()> {

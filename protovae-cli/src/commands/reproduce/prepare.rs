@@ -70,13 +70,6 @@ impl Work<'_> {
         });
         let compared = compared(&self.arguments.set)?;
         for cell in &mut plan.cells {
-            if let Some(epochs) = self.epochs() {
-                if epochs != cell.wanted.epochs {
-                    let change = format!("{epochs} of {} epochs, as asked", cell.wanted.epochs);
-                    plan.changes.push(change);
-                }
-                cell.wanted.epochs = epochs;
-            }
             cell.wanted.set.extend(self.arguments.set.iter().cloned());
             cell.changed = !compared;
         }
@@ -103,9 +96,6 @@ impl Work<'_> {
                             "mnist is not here ({reason}): the embedded mnist-5k stands in for it under its own name and with the settings of its own preset"
                         ));
                         cell.wanted = other;
-                        if let Some(epochs) = self.epochs() {
-                            cell.wanted.epochs = epochs;
-                        }
                         kept.push(cell);
                     }
                     None => plan.changes.push(format!(
@@ -113,6 +103,15 @@ impl Work<'_> {
                         cell.row, cell.column
                     )),
                 },
+            }
+        }
+        if let Some(epochs) = self.epochs() {
+            for cell in &mut kept {
+                let usual = std::mem::replace(&mut cell.wanted.epochs, epochs);
+                if epochs != usual {
+                    let change = format!("{epochs} of {usual} epochs, as asked");
+                    plan.changes.push(change);
+                }
             }
         }
         plan.cells = kept;
