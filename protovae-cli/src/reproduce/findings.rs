@@ -9,6 +9,7 @@ use protovae_explain::measures::{Attacked, Attacks, CueFigures};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use super::decoded;
 use super::measured::{Measured, MeasuredRow};
 use super::results::{CellResult, Results};
 use crate::args::DeviceArgs;
@@ -26,6 +27,8 @@ pub enum Findings {
     Diversity,
     /// What a planted cue does, and whether prototypes show it.
     Cues,
+    /// How sharp decoded prototypes are.
+    Decoded,
 }
 
 /// Where runs lie and where measuring happens.
@@ -51,12 +54,13 @@ impl Findings {
             Self::Attacks => attacks(results, bench),
             Self::Diversity => diversity(results, bench),
             Self::Cues => cues(results, bench),
+            Self::Decoded => decoded::measured(results, bench),
         }
     }
 }
 
 /// The figures of those of one cell's runs that are here, each by `measure`, which gets the run's folder and the digest of its model.
-fn of_runs<T>(
+pub(super) fn of_runs<T>(
     cell: &CellResult,
     bench: &Bench,
     measure: impl Fn(&Path, &str) -> Result<T>,
@@ -228,7 +232,7 @@ struct Kept<T> {
 }
 
 /// What is kept of an earlier measurement of the same model in the same way; else what `measure` finds, which is kept.
-fn kept<T: Serialize + DeserializeOwned>(
+pub(super) fn kept<T: Serialize + DeserializeOwned>(
     bench: &Bench,
     run: &Path,
     kind: &str,

@@ -12,6 +12,7 @@
 //! * `slurm`: runs as the tasks of a job array.
 
 mod course;
+mod decoded;
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::expect_used)]
 mod documented;

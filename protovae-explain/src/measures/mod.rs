@@ -5,7 +5,8 @@
 //! * [`Robustness`]: how far maps and similarities move under small noise in the image;
 //! * [`Attacks`]: the accuracy that is left under FGSM and PGD;
 //! * [`Diversity`]: distances and usage of the prototypes;
-//! * [`CueMeasure`]: what a planted cue does, and which prototypes show it.
+//! * [`CueMeasure`]: what a planted cue does, and which prototypes show it;
+//! * [`sharpness`] and [`variety`] of images, such as decoded prototypes.
 //!
 //! The first three ask of every image one [`Question`] in one of two [`Form`]s. [`compare`] takes all measures of several
 //! explainers and gives a [`Table`], with standard errors of the paired differences to the random map.
@@ -23,6 +24,7 @@ mod ordering;
 mod question;
 mod render;
 mod robustness;
+mod sharpness;
 mod table;
 
 pub use attacks::{Attacked, Attacks};
@@ -37,6 +39,7 @@ pub use noise::{Noise, noise_image};
 pub use ordering::{Ordered, RelevanceOrdering};
 pub use question::{Form, Question, pixel_maps};
 pub use robustness::Robustness;
+pub use sharpness::{sharpness, variety};
 pub use table::{Better, Measured, Quantity, Row, Summary, Table};
 
 use burn::tensor::{Device, Tensor, TensorData};

@@ -4,4 +4,5 @@
 mod by_hand;
 mod comparison;
 mod cue;
+mod sharpness;
 mod support;

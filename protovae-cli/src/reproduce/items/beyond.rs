@@ -58,10 +58,15 @@ fn conventions() -> Item {
         ..cell(default, data, &[])
     };
     let mut cells: Vec<Cell> = ["mnist", "fashion-mnist", "cifar-10"].map(paper).to_vec();
-    cells.extend(CHOICES.iter().map(|(row, set)| cell(row, "mnist", set)));
+    cells.extend(CHOICES.iter().map(|(row, set)| Cell {
+        // What was released is what the published numbers are of, as far as one knows.
+        reported: known("protovae", "", "mnist").filter(|_| *row == RELEASED),
+        ..cell(row, "mnist", set)
+    }));
     for data in ["fashion-mnist", "cifar-10"] {
         cells.push(Cell {
             wanted: wanted(&format!("{data}-reference2022"), &[]),
+            reported: known("protovae", "", data),
             ..cell(RELEASED, data, &[])
         });
     }

@@ -2,6 +2,7 @@
 
 use super::{Cell, Item, NO_KL, NO_ORTHONORMALITY, table, wanted};
 use crate::presets;
+use crate::reproduce::findings::Findings;
 use crate::reproduce::pictures::Pictures;
 
 /// A figure of runs, a caption each.
@@ -16,8 +17,11 @@ fn figure(number: u8, about: &str, pictures: Pictures, runs: &[(&str, &str, &[&s
         reported: None,
         changed: false,
     });
+    // What more prototypes and other weights are said to do to prototypes, in numbers.
+    let findings = (10..=14).contains(&number).then_some(Findings::Decoded);
     Item {
         pictures: Some(pictures),
+        findings,
         ..table(&format!("fig{number}"), about, cells.collect())
     }
 }
