@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use burn::module::Module;
 use image::{Rgb, RgbImage, imageops};
-use protovae_core::train::load_model;
+use protovae_core::train::{load_model, read_card};
 use protovae_explain::pictures::{
     Panel, PanelCell, PanelRow, TextStyle, draw_text, image_pictures, save_png,
 };
@@ -72,7 +72,10 @@ impl Pictures {
                 let mut parts = Vec::new();
                 for shown in runs {
                     let file = shown.run.join("reconstructions.png");
-                    parts.push(titled(&shown.caption, &open(&file)?));
+                    // Under its own name, for it may be a stand-in.
+                    let card = read_card(&shown.run.join("model.safetensors"))?;
+                    let title = format!("{} ({})", shown.caption, card.data);
+                    parts.push(titled(&title, &open(&file)?));
                 }
                 save_png(&arranged(&parts).into(), &path)?;
             }
