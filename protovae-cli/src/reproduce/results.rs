@@ -188,7 +188,8 @@ fn verdict(
     // Published to one decimal place: nothing below half of it is known.
     let deviation = reported.deviation.unwrap_or(0.0).max(0.05);
     let apart = format!("{difference:+.2} points");
-    if difference.abs() <= deviation {
+    // A tenth is no tenth exactly.
+    if difference.abs() <= deviation + 1e-9 {
         return format!("{apart}: within the paper's deviation");
     }
     match errors {
@@ -383,6 +384,12 @@ mod tests {
             close.verdict.contains("within the paper's deviation"),
             "{}",
             close.verdict
+        );
+        let at_its_edge = cell("mnist", &[0.995], PAPER);
+        assert!(
+            at_its_edge.verdict.contains("within the paper's deviation"),
+            "{}",
+            at_its_edge.verdict
         );
         let below = cell("mnist", &[0.98, 0.981, 0.979], PAPER);
         assert!(below.verdict.contains("below"), "{}", below.verdict);
