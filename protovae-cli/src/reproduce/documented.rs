@@ -1,6 +1,7 @@
 //! The tables in the book are what the stored results say: `docs/results` holds the JSON that `protovae reproduce` and
 //! `protovae compare` wrote, and pages have the tables between `<!-- table NAME -->` and `<!-- end of table -->`. In the place of `table`
-//! stands `epochs` for accuracies epoch by epoch and `late` for the last epochs of long runs.
+//! stands `epochs` for accuracies epoch by epoch and `late` for the last epochs of long runs. The curves of what was measured are
+//! `docs/src/images/ITEM-TABLE.svg`.
 //!
 //! `PROTOVAE_WRITE_TABLES=1 cargo test --workspace --locked documented` writes them anew.
 
@@ -102,22 +103,44 @@ fn rewritten(book: &Path, page: &str) -> String {
     written + rest
 }
 
+/// Demands that a file of the book holds `expected`, or writes it where that is asked for.
+fn demand(path: &Path, expected: &str) {
+    if fs::read_to_string(path).is_ok_and(|found| found == expected) {
+        return;
+    }
+    assert!(
+        std::env::var_os("PROTOVAE_WRITE_TABLES").is_some(),
+        "{} is not what docs/results says; see protovae-cli/src/reproduce/documented.rs",
+        path.display()
+    );
+    // At once, for other tests read the book too.
+    write_atomically(path, expected.as_bytes()).unwrap();
+}
+
 #[test]
 fn the_tables_in_the_book_are_what_the_runs_say() {
     let Some(book) = book() else { return };
     for path in files(&book.join("src"), "md") {
         let page = fs::read_to_string(&path).unwrap();
-        let expected = rewritten(&book, &page);
-        if page == expected {
+        demand(&path, &rewritten(&book, &page));
+    }
+}
+
+#[test]
+fn the_curves_in_the_book_are_what_was_measured() {
+    let Some(book) = book() else { return };
+    for path in files(&book.join("results"), "json") {
+        let bytes = fs::read(&path).unwrap();
+        let Ok(stored) = serde_json::from_slice::<Results>(&bytes) else {
             continue;
+        };
+        let item = path.file_stem().unwrap_or_default().to_string_lossy();
+        for measured in &stored.measured {
+            if let Some(curves) = measured.svg().unwrap() {
+                let picture = book.join(format!("src/images/{item}-{}.svg", measured.name));
+                demand(&picture, &curves);
+            }
         }
-        assert!(
-            std::env::var_os("PROTOVAE_WRITE_TABLES").is_some(),
-            "{} has tables that are not those of docs/results; see protovae-cli/src/reproduce/documented.rs",
-            path.display()
-        );
-        // At once, for other tests read the pages too.
-        write_atomically(&path, expected.as_bytes()).unwrap();
     }
 }
 

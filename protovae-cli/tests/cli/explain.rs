@@ -195,3 +195,29 @@ fn what_cannot_be_explained_is_said() {
     place.run("report black --quiet").ok();
     assert!(place.path("black/report.html").is_file());
 }
+
+#[test]
+fn where_nothing_can_be_written_it_stops() {
+    let place = with_bars();
+    // A folder is in the way of the first picture; the second would have room, as it would not on a full disk.
+    std::fs::create_dir_all(place.path("out/bar.png/kept")).unwrap();
+    let ran = place.run("explain run bar.png other.png --out out --sheet all.png");
+    assert_eq!(ran.code, Some(1), "{ran:#?}");
+    assert!(ran.err.contains("out/bar.png"), "{ran:#?}");
+    assert_eq!(ran.err.matches("error:").count(), 1, "{ran:#?}");
+    let names = |folder: &str| -> Vec<_> {
+        let entries = std::fs::read_dir(place.path(folder)).unwrap();
+        entries.map(|entry| entry.unwrap().file_name()).collect()
+    };
+    assert_eq!(names("out"), ["bar.png"], "nothing half-written is left");
+    assert!(!place.path("all.png").exists());
+
+    // That a sheet cannot be written is told before anything is explained.
+    std::fs::create_dir_all(place.path("sheets/all.png/kept")).unwrap();
+    let message = place
+        .run("explain run bar.png --out pictures --sheet sheets/all.png")
+        .fails(2);
+    assert!(message.contains("sheets/all.png"), "{message}");
+    assert_eq!(names("sheets"), ["all.png"]);
+    assert!(!place.path("pictures").exists());
+}

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::support::{Place, write_idx};
+use crate::support::{Place, write_idx, write_sketches};
 
 /// Table 5 on 64 of the embedded images, for there is no other MNIST in the folder.
 const SMALL: &str = "reproduce table5 --set data.train_limit=64 --set data.test_limit=50 --epochs 2 --seeds 2 --threads 2";
@@ -281,6 +281,44 @@ fn a_run_on_a_stand_in_is_not_one_on_the_set() {
         assert!(found["changes"].to_string().contains(&said), "{found}");
         assert!(ran.err.contains(&said), "{}", ran.err);
     }
+}
+
+#[test]
+fn a_figure_says_in_numbers_how_sharp_its_prototypes_are() {
+    let place = Place::new();
+    for class in ["bird", "house"] {
+        write_sketches(&place, "data/quickdraw", class, 20);
+    }
+    let figure = "reproduce fig12 --epochs 1 --seeds 1 --threads 1 --set training.batch_size=10 --data-dir data --out a";
+    let ran = place.run(figure).ok();
+    assert!(ran.err.contains("quickdraw-2x20 stands in"), "{}", ran.err);
+    image::load_from_memory(&place.bytes("a/fig12/fig12.png")).unwrap();
+    let found = place.json("a/fig12/results.json");
+    let table = &found["measured"][0];
+    let columns = table["columns"].as_array().unwrap();
+    assert_eq!(columns.len(), 5);
+    let rows = table["rows"].as_array().unwrap();
+    assert_eq!(rows.len(), 2);
+    let of_images = |row: &Value| row["values"][3]["mean"].as_f64().unwrap();
+    for (row, name) in rows.iter().zip(["weight 0.1", "weight 1"]) {
+        assert_eq!(row["name"], name);
+        let values = row["values"].as_array().unwrap();
+        let finite = |value: &Value| value["mean"].as_f64().is_some_and(|mean| mean >= 0.0);
+        assert!(values.iter().all(finite), "{row}");
+    }
+    // A bar of three columns of 28 has two edges of 220 of 255 steps in each line, and pixels lie in [-1, 1]; at the border one.
+    let edges = |count: f64| count * (2.0 * 220.0 / 255.0) / 27.0 / 2.0;
+    assert!(
+        (edges(1.0)..=edges(2.0)).contains(&of_images(&rows[0])),
+        "{table}"
+    );
+    assert_eq!(of_images(&rows[0]), of_images(&rows[1]), "the same images");
+    assert!(ran.out.contains("variety within a class"), "{}", ran.out);
+
+    // Measured once.
+    let ran = place.run(figure).ok();
+    assert!(!ran.err.contains("decoding"), "{}", ran.err);
+    assert_eq!(place.json("a/fig12/results.json")["measured"][0], *table);
 }
 
 #[test]

@@ -203,3 +203,17 @@ pub fn write_idx(place: &Place, folder: &str, count: usize) {
         place.write(&format!("{folder}/{part}-labels-idx1-ubyte"), labels);
     }
 }
+
+/// Writes a class of QuickDraw's format into `folder`: `count` sketches, a byte a pixel.
+pub fn write_sketches(place: &Place, folder: &str, class: &str, count: usize) {
+    let mut header =
+        format!("{{'descr': '|u1', 'fortran_order': False, 'shape': ({count}, 784), }}");
+    // What comes before the values is a multiple of 64 bytes long, ten of them in front of the text.
+    header += &" ".repeat((64 - (10 + header.len() + 1) % 64) % 64);
+    header.push('\n');
+    let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
+    bytes.extend(u16::try_from(header.len()).unwrap().to_le_bytes());
+    bytes.extend(header.bytes());
+    bytes.extend((0..count).flat_map(bar));
+    place.write(&format!("{folder}/{class}.npy"), bytes);
+}

@@ -80,14 +80,19 @@ pub(crate) fn remove_half_written(folder: &Path) -> Result<()> {
         if !name.is_some_and(|name| name.starts_with(WRITING)) {
             continue;
         }
-        let removed = if path.is_dir() {
-            fs::remove_dir_all(&path)
-        } else {
-            fs::remove_file(&path)
-        };
-        removed.map_err(Error::io("remove", &path))?;
+        remove_entry(&path)?;
     }
     Ok(())
+}
+
+/// Removes a file, or a folder with what is in it.
+pub(crate) fn remove_entry(path: &Path) -> Result<()> {
+    let removed = if path.is_dir() {
+        fs::remove_dir_all(path)
+    } else {
+        fs::remove_file(path)
+    };
+    removed.map_err(Error::io("remove", path))
 }
 
 /// Makes a directory's entries durable.

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::checkpoint;
-use super::files::{WRITING, entries};
+use super::files::{WRITING, entries, remove_entry};
 use super::run_lock::LOCK;
 use crate::error::{Error, Result};
 
@@ -73,12 +73,7 @@ pub(super) fn remove(folder: &Path, kept: Option<&Path>) -> Result<()> {
         if stays || !belongs(&path, &name)? {
             continue;
         }
-        let removed = if path.is_dir() {
-            fs::remove_dir_all(&path)
-        } else {
-            fs::remove_file(&path)
-        };
-        removed.map_err(Error::io("remove", &path))?;
+        remove_entry(&path)?;
     }
     let config = folder.join(CONFIG);
     fs::remove_file(&config).map_err(Error::io("remove", config))
