@@ -118,9 +118,10 @@ fn attacks(results: &Results, bench: &Bench) -> Result<Vec<Measured>> {
             }
         };
         type Accuracy = fn(&Attacked) -> f64;
-        let kinds: [(&str, Accuracy); 2] = [
+        let kinds: [(&str, Accuracy); 3] = [
             ("FGSM", |attacked| attacked.fgsm.mean),
             ("PGD", |attacked| attacked.pgd.mean),
+            ("PGD on the margin", |attacked| attacked.margin.mean),
         ];
         for (kind, accuracy) in kinds {
             let values: Vec<Vec<Option<f64>>> = found

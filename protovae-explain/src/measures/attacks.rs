@@ -12,7 +12,10 @@ use super::{HostImages, largest, rows_of};
 use crate::explainers::{input_gradient, rows_at_once};
 
 /// The fast gradient sign method (FGSM, Goodfellow et al. 2015) and projected gradient descent in the largest norm (PGD, Madry
-/// et al. 2018), both raising the cross-entropy of the true class, both without a random start.
+/// et al. 2018), both without a random start. FGSM raises the cross-entropy of the true class, PGD once that and once the *margin*, by
+/// which the largest logit of another class is above that of the true one (Carlini and Wagner 2017). Where a model is certain, the
+/// gradient of the cross-entropy vanishes and leads nowhere, and that of the margin does not: a model that withstands the first
+/// alone is not robust but certain (Carlini et al. 2019).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Attacks {
@@ -42,8 +45,10 @@ pub struct Attacked {
     pub epsilon: f64,
     /// Accuracy under FGSM, in `[0, 1]`.
     pub fgsm: Summary,
-    /// Accuracy under PGD, in `[0, 1]`.
+    /// Accuracy under PGD on the cross-entropy, in `[0, 1]`.
     pub pgd: Summary,
+    /// Accuracy under PGD on the margin, in `[0, 1]`.
+    pub margin: Summary,
 }
 
 impl Attacks {
@@ -88,41 +93,89 @@ impl Attacks {
         let together = rows_at_once(host.shape.height, host.shape.width);
         let mut clean = Vec::with_capacity(host.count);
         let mut fgsm = vec![Vec::with_capacity(host.count); self.epsilons.len()];
-        let mut pgd = fgsm.clone();
+        let [mut pgd, mut margin] = [fgsm.clone(), fgsm.clone()];
         for start in (0..host.count).step_by(together) {
             let count = together.min(host.count - start);
             let batch = images.clone().narrow(0, start, count);
             let labels = &labels[start..start + count];
             clean.extend(right(&model, batch.clone(), labels));
-            // The direction of FGSM, and of PGD's first step, does not depend on epsilon.
-            let first = direction(&model, batch.clone(), labels)?;
+            let attacked = |raised| Attack::begin(&model, &batch, labels, raised);
+            let by_entropy = attacked(Raised::CrossEntropy)?;
+            let by_margin = attacked(Raised::Margin)?;
             for (number, epsilon) in self.epsilons.iter().enumerate() {
-                let moved = (batch.clone() + first.clone() * *epsilon).clamp(-1.0, 1.0);
+                let moved = (batch.clone() + by_entropy.first.clone() * *epsilon).clamp(-1.0, 1.0);
                 fgsm[number].extend(right(&model, moved, labels));
-                let mut moved = batch.clone();
-                for step in 0..self.steps {
-                    let towards = match step {
-                        0 => first.clone(),
-                        _ => direction(&model, moved.clone(), labels)?,
-                    };
-                    let change = moved + towards * (self.step_share * epsilon) - batch.clone();
-                    moved = (batch.clone() + change.clamp(-epsilon, *epsilon)).clamp(-1.0, 1.0);
-                }
-                pgd[number].extend(right(&model, moved, labels));
+                pgd[number].extend(right(&model, by_entropy.descend(self, *epsilon)?, labels));
+                margin[number].extend(right(&model, by_margin.descend(self, *epsilon)?, labels));
             }
         }
-        let without = Attacked {
+        let without = Summary::of(&clean);
+        let mut found = vec![Attacked {
             epsilon: 0.0,
-            fgsm: Summary::of(&clean),
-            pgd: Summary::of(&clean),
-        };
-        let attacked = self.epsilons.iter().zip(fgsm.iter().zip(&pgd));
-        let attacked = attacked.map(|(epsilon, (fgsm, pgd))| Attacked {
-            epsilon: *epsilon,
-            fgsm: Summary::of(fgsm),
-            pgd: Summary::of(pgd),
-        });
-        Ok(std::iter::once(without).chain(attacked).collect())
+            fgsm: without,
+            pgd: without,
+            margin: without,
+        }];
+        for (number, epsilon) in self.epsilons.iter().enumerate() {
+            found.push(Attacked {
+                epsilon: *epsilon,
+                fgsm: Summary::of(&fgsm[number]),
+                pgd: Summary::of(&pgd[number]),
+                margin: Summary::of(&margin[number]),
+            });
+        }
+        Ok(found)
+    }
+}
+
+/// What an attack raises.
+#[derive(Debug, Clone, Copy)]
+enum Raised {
+    /// The cross-entropy of the true class.
+    CrossEntropy,
+    /// By how much the largest logit of another class is above that of the true one.
+    Margin,
+}
+
+/// An attack on some images.
+struct Attack<'a> {
+    model: &'a BoxModel,
+    images: &'a Tensor<4>,
+    labels: &'a [usize],
+    raised: Raised,
+    /// The direction at the images themselves, which does not depend on epsilon.
+    first: Tensor<4>,
+}
+
+impl<'a> Attack<'a> {
+    fn begin(
+        model: &'a BoxModel,
+        images: &'a Tensor<4>,
+        labels: &'a [usize],
+        raised: Raised,
+    ) -> Result<Self> {
+        let first = direction(model, images.clone(), labels, raised)?;
+        Ok(Self {
+            model,
+            images,
+            labels,
+            raised,
+            first,
+        })
+    }
+
+    /// The images after all steps of PGD.
+    fn descend(&self, settings: &Attacks, epsilon: f64) -> Result<Tensor<4>> {
+        let mut moved = self.images.clone();
+        for step in 0..settings.steps {
+            let towards = match step {
+                0 => self.first.clone(),
+                _ => direction(self.model, moved.clone(), self.labels, self.raised)?,
+            };
+            let change = moved + towards * (settings.step_share * epsilon) - self.images.clone();
+            moved = (self.images.clone() + change.clamp(-epsilon, epsilon)).clamp(-1.0, 1.0);
+        }
+        Ok(moved)
     }
 }
 
@@ -143,17 +196,33 @@ pub(super) fn check_labels(labels: &[usize], count: usize, classes: usize) -> Re
     }
 }
 
-/// The sign of the gradient of the cross-entropy of the true classes.
-fn direction(model: &BoxModel, images: Tensor<4>, labels: &[usize]) -> Result<Tensor<4>> {
+/// Below every logit of a class that is not the true one.
+const OUT_OF_QUESTION: f64 = 1e9;
+
+/// The sign of the gradient of what is raised.
+fn direction(
+    model: &BoxModel,
+    images: Tensor<4>,
+    labels: &[usize],
+    raised: Raised,
+) -> Result<Tensor<4>> {
     let classes = model.classes();
     let mut own = vec![0f32; labels.len() * classes];
     for (row, label) in own.chunks_exact_mut(classes.max(1)).zip(labels) {
-        row[*label] = -1.0;
+        row[*label] = 1.0;
     }
     let own = TensorData::new(own, [labels.len(), classes]);
     let own = Tensor::<2>::from_data(own, &images.device());
     let gradient = input_gradient(model, images, |prediction| {
-        Ok((log_softmax(prediction.logits, 1) * Tensor::from_inner(own)).sum())
+        let own = Tensor::from_inner(own);
+        let logits = prediction.logits;
+        Ok(match raised {
+            Raised::CrossEntropy => -(log_softmax(logits, 1) * own).sum(),
+            Raised::Margin => {
+                let others = (logits.clone() - own.clone() * OUT_OF_QUESTION).max_dim(1);
+                others.sum() - (logits * own).sum()
+            }
+        })
     })?;
     Ok(gradient.sign())
 }

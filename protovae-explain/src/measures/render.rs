@@ -136,12 +136,18 @@ impl Comparison {
                 format!("{}", attacked.epsilon),
                 percent(attacked.fgsm),
                 percent(attacked.pgd),
+                percent(attacked.margin),
             ]
         });
         Words {
-            head: ["epsilon", "accuracy, FGSM", "accuracy, PGD"]
-                .map(String::from)
-                .to_vec(),
+            head: [
+                "epsilon",
+                "accuracy, FGSM",
+                "accuracy, PGD",
+                "accuracy, PGD on the margin",
+            ]
+            .map(String::from)
+            .to_vec(),
             rows: lines.collect(),
         }
     }

@@ -128,6 +128,10 @@ fn charts(comparison: &Comparison) -> Result<Vec<Chart>> {
                     name: "PGD".to_string(),
                     points: points(&|attacked| attacked.pgd.mean),
                 },
+                Series {
+                    name: "PGD on the margin".to_string(),
+                    points: points(&|attacked| attacked.margin.mean),
+                },
             ],
             y_range: Some((0.0, 100.0)),
         };

@@ -3,8 +3,8 @@
 use protovae_core::plugin::{Explainer, Target};
 use protovae_explain::explainers;
 use protovae_explain::measures::{
-    Attacks, Diversity, Form, Keep, Masking, Noise, Question, RelevanceOrdering, Robustness,
-    noise_image, pixel_maps, ranking,
+    Attacked, Attacks, Diversity, Form, Keep, Masking, Noise, Question, RelevanceOrdering,
+    Robustness, noise_image, pixel_maps, ranking,
 };
 
 use crate::support::{Fixed, SHAPE, images, linear, model, near, score};
@@ -173,11 +173,14 @@ fn attacks_on_a_linear_model_by_hand() {
         ..Attacks::default()
     };
     let found = attacks.measure(&model, &x, &[0; 4]).unwrap();
-    let accuracy: Vec<(f64, f64)> = found.iter().map(|a| (a.fgsm.mean, a.pgd.mean)).collect();
-    assert_eq!(
-        accuracy,
-        [(0.75, 0.75), (0.75, 0.75), (0.5, 0.5), (0.25, 0.25)]
-    );
+    let accuracies = |of: fn(&Attacked) -> f64| found.iter().map(of).collect::<Vec<f64>>();
+    for of in [
+        (|a| a.fgsm.mean) as fn(&Attacked) -> f64,
+        |a| a.pgd.mean,
+        |a| a.margin.mean,
+    ] {
+        assert_eq!(accuracies(of), [0.75, 0.75, 0.5, 0.25]);
+    }
     assert!(attacks.measure(&model, &x, &[0; 3]).is_err());
     assert!(attacks.measure(&model, &x, &[2; 4]).is_err());
     let impossible = Attacks {
@@ -185,6 +188,20 @@ fn attacks_on_a_linear_model_by_hand() {
         ..Attacks::default()
     };
     assert!(impossible.measure(&model, &x, &[0; 4]).is_err());
+}
+
+#[test]
+fn certainty_hides_the_way_from_the_cross_entropy_and_not_from_the_margin() {
+    // With weights of 10,000 the other class has probability 0 in 32 bits, and the gradient of the cross-entropy is 0.
+    let model = linear([[1e4, 0.0, 0.0, 0.0], [0.0, 1e4, 0.0, 0.0]]);
+    let x = images(&[[0.1, -0.1, 0.0, 0.0], [0.3, -0.3, 0.0, 0.0]]);
+    let attacks = Attacks {
+        epsilons: vec![0.2],
+        ..Attacks::default()
+    };
+    let found = attacks.measure(&model, &x, &[0; 2]).unwrap();
+    let accuracy = [found[1].fgsm, found[1].pgd, found[1].margin].map(|found| found.mean);
+    assert_eq!(accuracy, [1.0, 1.0, 0.5]);
 }
 
 #[test]
