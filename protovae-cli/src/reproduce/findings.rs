@@ -3,20 +3,19 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use protovae_core::train::{EpochRecord, MetricsLine, PrototypeHealth, RunDirectory, load_model};
-use protovae_data::permutation;
-use protovae_explain::measures::{Attacked, Attacks, CueFigures};
+use protovae_core::train::{EpochRecord, MetricsLine, PrototypeHealth, RunDirectory};
+use protovae_explain::measures::CueFigures;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::decoded;
 use super::measured::{Measured, MeasuredRow};
 use super::results::{CellResult, Results};
+use super::{attacked, decoded};
 use crate::args::DeviceArgs;
 use crate::commands::measure::{self, CueAsked};
 use crate::error::{CliError, Result};
 use crate::output::Voice;
-use crate::{config, files, session, tables};
+use crate::{files, session};
 
 /// What is measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,7 +50,7 @@ impl Findings {
     /// If a run cannot be read, or its data are gone.
     pub fn of(self, results: &Results, bench: &Bench) -> Result<Vec<Measured>> {
         match self {
-            Self::Attacks => attacks(results, bench),
+            Self::Attacks => attacked::measured(results, bench),
             Self::Diversity => diversity(results, bench),
             Self::Cues => cues(results, bench),
             Self::Decoded => decoded::measured(results, bench),
@@ -73,81 +72,6 @@ pub(super) fn of_runs<T>(
         .filter(|(folder, _)| folder.is_dir())
         .map(|(folder, run)| measure(&folder, &run.model))
         .collect()
-}
-
-/// Test images that are attacked, the first in the order of seed 0.
-const ATTACKED: usize = 1000;
-
-/// How far pixels are moved, in `[-1, 1]`; half of it with pixels in `[0, 1]`.
-const EPSILONS: [f64; 7] = [0.0125, 0.025, 0.05, 0.1, 0.2, 0.3, 0.4];
-
-fn attacks(results: &Results, bench: &Bench) -> Result<Vec<Measured>> {
-    let settings = Attacks {
-        epsilons: EPSILONS.to_vec(),
-        ..Attacks::default()
-    };
-    let asked = format!("{ATTACKED} test images, {settings:?}");
-    let mut tables: Vec<Measured> = Vec::new();
-    for cell in &results.cells {
-        let found = of_runs(cell, bench, |run, model| {
-            kept(bench, run, "attacks", model, &asked, || {
-                attack(run, &settings, bench)
-            })
-        })?;
-        if found.is_empty() {
-            continue;
-        }
-        let mut columns = vec![0.0];
-        columns.extend(EPSILONS);
-        let about = format!(
-            "{}: accuracy under attack, {ATTACKED} test images, {} steps of PGD",
-            cell.column, settings.steps
-        );
-        let place = match tables.iter().position(|table| table.about == about) {
-            Some(place) => place,
-            None => {
-                tables.push(Measured {
-                    about,
-                    name: cell.column.clone(),
-                    shares: true,
-                    axis: Some("epsilon, pixels in [0, 1]".to_string()),
-                    columns: columns.iter().map(|e| (e / 2.0).to_string()).collect(),
-                    rows: Vec::new(),
-                });
-                tables.len() - 1
-            }
-        };
-        type Accuracy = fn(&Attacked) -> f64;
-        let kinds: [(&str, Accuracy); 3] = [
-            ("FGSM", |attacked| attacked.fgsm.mean),
-            ("PGD", |attacked| attacked.pgd.mean),
-            ("PGD on the margin", |attacked| attacked.margin.mean),
-        ];
-        for (kind, accuracy) in kinds {
-            let values: Vec<Vec<Option<f64>>> = found
-                .iter()
-                .map(|run| run.iter().map(|one| Some(accuracy(one))).collect())
-                .collect();
-            let name = format!("{}, {kind}", cell.row);
-            tables[place]
-                .rows
-                .push(MeasuredRow::over_runs(&name, columns.len(), &values));
-        }
-    }
-    Ok(tables)
-}
-
-fn attack(run: &Path, settings: &Attacks, bench: &Bench) -> Result<Vec<Attacked>> {
-    bench.voice.note(format!("attacking {}", run.display()));
-    let device = session::device(&bench.device, bench.voice)?;
-    let directory = RunDirectory::open(run)?;
-    let config = config::load_file(&directory.config())?;
-    let (model, _) = load_model(&directory.model(), &device)?;
-    let data = session::data(&config, bench.data_dir)?;
-    let mut chosen = permutation(0, 0, data.test.len());
-    chosen.truncate(ATTACKED);
-    let (images, labels) = tables::images(data.test.as_ref(), &chosen, &device.without_autodiff())?;
-    Ok(settings.measure(&model, &images, &labels)?)
 }
 
 /// The columns of [`cues`], and where each is found.

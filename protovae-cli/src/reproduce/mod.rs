@@ -5,12 +5,13 @@
 //! * `pool`: runs in a folder that all items share, each begun, gone on with or skipped;
 //! * `results`: means and deviations beside the paper's numbers, as Markdown, CSV and JSON;
 //! * `elsewhere`: runs that other machines made, from the results that were written there;
-//! * `findings`, `measured`: what is measured on the runs besides, and the tables and curves of it;
+//! * `findings`, `attacked`, `decoded`, `measured`: what is measured on the runs besides, and the tables and curves of it;
 //! * `settings`: the paper's tables of settings, held against the presets;
 //! * `course`: accuracies epoch by epoch;
 //! * `pictures`: the figures;
 //! * `slurm`: runs as the tasks of a job array.
 
+mod attacked;
 mod course;
 mod decoded;
 #[cfg(test)]

@@ -51,6 +51,15 @@ pub struct Attacked {
     pub margin: Summary,
 }
 
+/// Accuracy on images that were made for another model.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Transferred {
+    /// How far pixels were moved, in `[-1, 1]` units; 0 for no attack.
+    pub epsilon: f64,
+    /// Accuracy, in `[0, 1]`.
+    pub accuracy: Summary,
+}
+
 impl Attacks {
     fn check(&self) -> Result<()> {
         let possible = |epsilon: &f64| *epsilon > 0.0 && *epsilon <= 2.0;
@@ -85,19 +94,13 @@ impl Attacks {
         images: &Tensor<4>,
         labels: &[usize],
     ) -> Result<Vec<Attacked>> {
-        self.check()?;
         let model = model.valid();
-        let host = HostImages::new(&model, images)?;
-        check_labels(labels, host.count, model.classes())?;
-        let images = images.clone().without_autodiff();
-        let together = rows_at_once(host.shape.height, host.shape.width);
-        let mut clean = Vec::with_capacity(host.count);
-        let mut fgsm = vec![Vec::with_capacity(host.count); self.epsilons.len()];
+        let (images, together) = self.prepared(&model, images, labels)?;
+        let count = labels.len();
+        let mut clean = Vec::with_capacity(count);
+        let mut fgsm = vec![Vec::with_capacity(count); self.epsilons.len()];
         let [mut pgd, mut margin] = [fgsm.clone(), fgsm.clone()];
-        for start in (0..host.count).step_by(together) {
-            let count = together.min(host.count - start);
-            let batch = images.clone().narrow(0, start, count);
-            let labels = &labels[start..start + count];
+        for (batch, labels) in batches(&images, labels, together) {
             clean.extend(right(&model, batch.clone(), labels));
             let attacked = |raised| Attack::begin(&model, &batch, labels, raised);
             let by_entropy = attacked(Raised::CrossEntropy)?;
@@ -126,6 +129,67 @@ impl Attacks {
         }
         Ok(found)
     }
+
+    /// Attacks `from` by PGD on the margin and shows the images to `to`, which the attack knows nothing of; the first entry is the
+    /// accuracy of `to` without attack. Images are `[N, C, H, W]`, with their true classes.
+    ///
+    /// A model that withstands its own attack and not that of another one is not robust: it hides the way from gradients (Athalye et
+    /// al. 2018).
+    ///
+    /// # Errors
+    /// If a setting cannot be used, or images and labels do not fit each other and both models.
+    pub fn transfer(
+        &self,
+        from: &BoxModel,
+        to: &BoxModel,
+        images: &Tensor<4>,
+        labels: &[usize],
+    ) -> Result<Vec<Transferred>> {
+        let (from, to) = (from.valid(), to.valid());
+        self.prepared(&to, images, labels)?;
+        let (images, together) = self.prepared(&from, images, labels)?;
+        let mut found = vec![Vec::with_capacity(labels.len()); 1 + self.epsilons.len()];
+        for (batch, labels) in batches(&images, labels, together) {
+            found[0].extend(right(&to, batch.clone(), labels));
+            let attack = Attack::begin(&from, &batch, labels, Raised::Margin)?;
+            for (found, epsilon) in found[1..].iter_mut().zip(&self.epsilons) {
+                found.extend(right(&to, attack.descend(self, *epsilon)?, labels));
+            }
+        }
+        let epsilons = std::iter::once(0.0).chain(self.epsilons.iter().copied());
+        let transferred = |(epsilon, right): (f64, &Vec<f64>)| Transferred {
+            epsilon,
+            accuracy: Summary::of(right),
+        };
+        Ok(epsilons.zip(&found).map(transferred).collect())
+    }
+
+    /// Checks everything; the images without autodiff, and how many are taken at once.
+    fn prepared(
+        &self,
+        model: &BoxModel,
+        images: &Tensor<4>,
+        labels: &[usize],
+    ) -> Result<(Tensor<4>, usize)> {
+        self.check()?;
+        let host = HostImages::new(model, images)?;
+        check_labels(labels, host.count, model.classes())?;
+        let together = rows_at_once(host.shape.height, host.shape.width);
+        Ok((images.clone().without_autodiff(), together))
+    }
+}
+
+/// Some images at a time with their labels.
+fn batches<'a>(
+    images: &'a Tensor<4>,
+    labels: &'a [usize],
+    together: usize,
+) -> impl Iterator<Item = (Tensor<4>, &'a [usize])> {
+    let chunks = labels.chunks(together.max(1)).enumerate();
+    chunks.map(move |(number, labels)| {
+        let start = number * together.max(1);
+        (images.clone().narrow(0, start, labels.len()), labels)
+    })
 }
 
 /// What an attack raises.

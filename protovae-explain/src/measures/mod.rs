@@ -27,7 +27,7 @@ mod robustness;
 mod sharpness;
 mod table;
 
-pub use attacks::{Attacked, Attacks};
+pub use attacks::{Attacked, Attacks, Transferred};
 pub use compare::{Comparison, Curve, Measure, Settings, compare};
 pub use cue::{
     ClassMeans, ClassShown, Cue, CueEffect, CueFigures, CueMeasure, CueSubject, PrototypePicture,

@@ -202,6 +202,21 @@ fn certainty_hides_the_way_from_the_cross_entropy_and_not_from_the_margin() {
     let found = attacks.measure(&model, &x, &[0; 2]).unwrap();
     let accuracy = [found[1].fgsm, found[1].pgd, found[1].margin].map(|found| found.mean);
     assert_eq!(accuracy, [1.0, 1.0, 0.5]);
+
+    // What was made for another model that looks at the same pixels leads it astray as well, and not if it looks at others.
+    let accuracies = |from: [[f32; 4]; 2]| -> Vec<f64> {
+        let found = attacks.transfer(&linear(from), &model, &x, &[0; 2]);
+        found.unwrap().iter().map(|one| one.accuracy.mean).collect()
+    };
+    let same = [[1.0, 0.0, 0.0, 0.0], [0.0, 1.0, 0.0, 0.0]];
+    let others = [[0.0, 0.0, 1.0, 0.0], [0.0, 0.0, 0.0, 1.0]];
+    assert_eq!(accuracies(same), [1.0, 0.5]);
+    assert_eq!(accuracies(others), [1.0, 1.0]);
+    assert!(
+        attacks
+            .transfer(&model, &linear(same), &x, &[0; 3])
+            .is_err()
+    );
 }
 
 #[test]
