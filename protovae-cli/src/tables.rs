@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use burn::tensor::{Device, Tensor, TensorData};
 use protovae_core::model::BoxModel;
 use protovae_core::train::write_atomically;
-use protovae_data::Dataset;
+use protovae_data::{Dataset, permutation};
 use protovae_explain::views::{
     ConceptTable, LatentTable, PrototypeImages, StrangenessDetector, has_concepts,
 };
@@ -17,6 +17,13 @@ const BATCH: usize = 256;
 
 /// Values of the images that go through at once, if there are more than one: as many as 32 images of 224×224 in colour have.
 const VALUES: usize = 32 * 3 * 224 * 224;
+
+/// The rows of `count` of `images` images, or of all if there are fewer: the first in the order that a seed gives.
+pub fn drawn(seed: u64, images: usize, count: usize) -> Vec<usize> {
+    let mut rows = permutation(seed, 0, images);
+    rows.truncate(count);
+    rows
+}
 
 /// The images of a data set at these rows, in batches `[n, C, H, W]` with their labels.
 pub fn batches<'a>(

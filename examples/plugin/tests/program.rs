@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
-use std::path::Path;
+use std::path::PathBuf;
 use std::process::Command;
 
 use serde_json::Value;
@@ -22,14 +22,16 @@ impl Place {
     /// A folder with `patches.json` in it, and a small picture of a digit's size.
     fn new() -> Self {
         let place = Self(tempfile::tempdir().unwrap());
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
+        // As cargo says when it runs the test: with a shared target directory it may have been built in another checkout.
+        let package = std::env::var_os("CARGO_MANIFEST_DIR");
+        let folder = package.map_or_else(|| env!("CARGO_MANIFEST_DIR").into(), PathBuf::from);
         std::fs::copy(folder.join("patches.json"), place.path("patches.json")).unwrap();
         // A grey picture without a decoder for pictures: the simplest BMP, 28 × 28 with a bright bar.
         std::fs::write(place.path("bar.bmp"), bar()).unwrap();
         place
     }
 
-    fn path(&self, name: &str) -> std::path::PathBuf {
+    fn path(&self, name: &str) -> PathBuf {
         self.0.path().join(name)
     }
 

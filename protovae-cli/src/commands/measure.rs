@@ -5,7 +5,6 @@ mod cue;
 pub use cue::{CueAsked, cue};
 use protovae_core::plugin::Explainer;
 use protovae_core::train::write_atomically;
-use protovae_data::permutation;
 use protovae_explain::explainers;
 use protovae_explain::measures::{CueMeasure, Keep, Measure, Noise, Settings, compare};
 use serde_json::{Value, json};
@@ -75,9 +74,8 @@ pub fn run(arguments: &MeasureArgs, voice: Voice) -> Result<()> {
     let found = match settings.measures.is_empty() {
         true => None,
         false => {
-            let mut chosen = permutation(arguments.seed, 0, dataset.len());
             let wanted = arguments.images.unwrap_or(IMAGES);
-            chosen.truncate(wanted);
+            let chosen = tables::drawn(arguments.seed, dataset.len(), wanted);
             if chosen.len() < wanted {
                 voice.note(format!(
                     "note: there are only {} {split} images",

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use burn::tensor::Device;
 use protovae_core::train::{EpochRecord, MetricsLine, write_atomically};
-use protovae_data::{Dataset, permutation};
+use protovae_data::Dataset;
 use protovae_explain::explainers;
 use protovae_explain::measures::{Comparison, Measure, Settings, compare};
 use protovae_explain::report::{ImageSource, Report, Sources};
@@ -134,8 +134,7 @@ fn measured(
     device: &Device,
     voice: Voice,
 ) -> Result<Comparison> {
-    let mut chosen = permutation(0, 0, dataset.len());
-    chosen.truncate(images);
+    let chosen = tables::drawn(0, dataset.len(), images);
     let (images, labels) = tables::images(dataset.as_ref(), &chosen, device)?;
     let mut names = vec![method];
     // What starts at prototypes serves models that have them.

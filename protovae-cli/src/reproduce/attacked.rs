@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use burn::tensor::{Device, Tensor};
 use protovae_core::model::BoxModel;
 use protovae_core::train::{RunDirectory, load_model};
-use protovae_data::permutation;
 use protovae_explain::measures::{Attacked, Attacks, Transferred};
 
 use super::findings::{Bench, kept, of_runs};
@@ -107,12 +106,11 @@ fn transferred(
     asked: &str,
     bench: &Bench,
 ) -> Result<Vec<Vec<Transferred>>> {
-    let folder = |run: &str| bench.root.join("runs").join(run);
     let mut found = Vec::new();
     for run in &to.runs {
         let same_seed = from.runs.iter().find(|other| other.seed == run.seed);
         let Some(other) = same_seed else { continue };
-        let [here, there] = [&run.run, &other.run].map(|run| folder(run));
+        let [here, there] = [run, other].map(|run| bench.folder(run));
         if !(here.is_dir() && there.is_dir()) {
             continue;
         }
@@ -153,8 +151,7 @@ fn model(run: &Path, device: &Device) -> Result<BoxModel> {
 fn images(run: &Path, device: &Device, bench: &Bench) -> Result<(Tensor<4>, Vec<usize>)> {
     let config = config::load_file(&RunDirectory::open(run)?.config())?;
     let data = session::data(&config, bench.data_dir)?;
-    let mut chosen = permutation(0, 0, data.test.len());
-    chosen.truncate(ATTACKED);
+    let chosen = tables::drawn(0, data.test.len(), ATTACKED);
     tables::images(
         data.test.as_ref(),
         &chosen,

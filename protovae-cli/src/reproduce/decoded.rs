@@ -1,10 +1,11 @@
-//! What Figures 10 to 14 are to show, in numbers: whether decoded prototypes get sharper.
+//! What decoders make of prototypes and images, in numbers: for Figures 10 to 14 whether decoded prototypes get sharper, for other losses what they
+//! change that accuracy does not tell.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use protovae_core::model::BoxModel;
 use protovae_core::train::{RunDirectory, load_model};
-use protovae_data::permutation;
 use protovae_explain::measures::{sharpness, variety};
 use serde::{Deserialize, Serialize};
 
@@ -42,6 +43,8 @@ const COLUMNS: [Column; 5] = [
 /// A row a cell; no table if nothing is trained.
 pub fn measured(results: &Results, bench: &Bench) -> Result<Vec<Measured>> {
     let asked = format!("{RECONSTRUCTED} test images");
+    let columns = results.cells.iter().map(|cell| &cell.column);
+    let one_column = columns.collect::<BTreeSet<_>>().len() <= 1;
     let mut rows = Vec::new();
     for cell in &results.cells {
         let found = of_runs(cell, bench, |run, model| {
@@ -52,7 +55,11 @@ pub fn measured(results: &Results, bench: &Bench) -> Result<Vec<Measured>> {
         }
         let figures = |found: &Decoded| COLUMNS.iter().map(|(_, of)| of(found)).collect();
         let values: Vec<Vec<Option<f64>>> = found.iter().map(figures).collect();
-        rows.push(MeasuredRow::over_runs(&cell.row, COLUMNS.len(), &values));
+        let name = match one_column {
+            true => cell.row.clone(),
+            false => format!("{}, {}", cell.row, cell.column),
+        };
+        rows.push(MeasuredRow::over_runs(&name, COLUMNS.len(), &values));
     }
     if rows.is_empty() {
         return Ok(Vec::new());
@@ -85,8 +92,7 @@ fn decode(run: &Path, bench: &Bench) -> Result<Decoded> {
     let several = bank.per_class > 1;
 
     let data = session::data(&config, bench.data_dir)?;
-    let mut chosen = permutation(0, 0, data.test.len());
-    chosen.truncate(RECONSTRUCTED);
+    let chosen = tables::drawn(0, data.test.len(), RECONSTRUCTED);
     let all = chosen.len().max(1) as f64;
     let mut found = Decoded {
         error: 0.0,

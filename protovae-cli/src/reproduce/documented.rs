@@ -103,6 +103,26 @@ fn rewritten(book: &Path, page: &str) -> String {
     written + rest
 }
 
+/// The stored results, with the file of each.
+fn stored(book: &Path) -> Vec<(PathBuf, Results)> {
+    let mut paths = files(&book.join("results"), "json");
+    // Comparisons and measures lie there too.
+    let of_other_commands = |path: &PathBuf| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        ["compare-", "measures-"]
+            .iter()
+            .any(|other| name.starts_with(other))
+    };
+    paths.retain(|path| !of_other_commands(path));
+    let read = paths.into_iter().map(|path| {
+        let bytes = fs::read(&path).unwrap();
+        let results = serde_json::from_slice(&bytes);
+        let results = results.unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        (path, results)
+    });
+    read.collect()
+}
+
 /// Demands that a file of the book holds `expected`, or writes it where that is asked for.
 fn demand(path: &Path, expected: &str) {
     if fs::read_to_string(path).is_ok_and(|found| found == expected) {
@@ -129,11 +149,7 @@ fn the_tables_in_the_book_are_what_the_runs_say() {
 #[test]
 fn the_curves_in_the_book_are_what_was_measured() {
     let Some(book) = book() else { return };
-    for path in files(&book.join("results"), "json") {
-        let bytes = fs::read(&path).unwrap();
-        let Ok(stored) = serde_json::from_slice::<Results>(&bytes) else {
-            continue;
-        };
+    for (path, stored) in stored(&book) {
         let item = path.file_stem().unwrap_or_default().to_string_lossy();
         for measured in &stored.measured {
             if let Some(curves) = measured.svg().unwrap() {
@@ -147,13 +163,10 @@ fn the_curves_in_the_book_are_what_was_measured() {
 #[test]
 fn stored_results_follow_from_their_runs() {
     let Some(book) = book() else { return };
-    for path in files(&book.join("results"), "json") {
-        let bytes = fs::read(&path).unwrap();
-        if let Ok(stored) = serde_json::from_slice::<Results>(&bytes) {
-            let computed = again(&stored);
-            for (stored, computed) in stored.cells.iter().zip(&computed.cells) {
-                assert_eq!(stored, computed, "{}", path.display());
-            }
+    for (path, stored) in stored(&book) {
+        let computed = again(&stored);
+        for (stored, computed) in stored.cells.iter().zip(&computed.cells) {
+            assert_eq!(stored, computed, "{}", path.display());
         }
     }
 }

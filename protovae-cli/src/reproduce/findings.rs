@@ -9,6 +9,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::measured::{Measured, MeasuredRow};
+use super::pool::Finished;
 use super::results::{CellResult, Results};
 use super::{attacked, decoded};
 use crate::args::DeviceArgs;
@@ -43,6 +44,13 @@ pub struct Bench<'a> {
     pub voice: Voice,
 }
 
+impl Bench<'_> {
+    /// The folder of a run; not there if another machine made it.
+    pub fn folder(&self, run: &Finished) -> PathBuf {
+        self.root.join("runs").join(&run.run)
+    }
+}
+
 impl Findings {
     /// Measures the runs that are there.
     ///
@@ -64,10 +72,7 @@ pub(super) fn of_runs<T>(
     bench: &Bench,
     measure: impl Fn(&Path, &str) -> Result<T>,
 ) -> Result<Vec<T>> {
-    let folders = cell
-        .runs
-        .iter()
-        .map(|run| (bench.root.join("runs").join(&run.run), run));
+    let folders = cell.runs.iter().map(|run| (bench.folder(run), run));
     folders
         .filter(|(folder, _)| folder.is_dir())
         .map(|(folder, run)| measure(&folder, &run.model))

@@ -142,6 +142,8 @@ pub fn digest(bytes: &[u8]) -> String {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use std::path::PathBuf;
+
     use super::*;
     use protovae_core::train::Figures;
 
@@ -180,8 +182,10 @@ mod tests {
 
     #[test]
     fn every_folder_has_an_entry() {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("models");
-        let mut folders: Vec<String> = std::fs::read_dir(folder)
+        // As cargo says when it runs the test: with a shared target directory it may have been built in another checkout.
+        let package = std::env::var_os("CARGO_MANIFEST_DIR");
+        let package = package.map_or_else(|| env!("CARGO_MANIFEST_DIR").into(), PathBuf::from);
+        let mut folders: Vec<String> = std::fs::read_dir(package.join("models"))
             .unwrap()
             .map(|entry| entry.unwrap())
             .filter(|entry| entry.path().is_dir())

@@ -325,6 +325,22 @@ fn a_figure_says_in_numbers_how_sharp_its_prototypes_are() {
     let ran = place.run(figure).ok();
     assert!(!ran.err.contains("decoding"), "{}", ran.err);
     assert_eq!(place.json("a/fig12/results.json")["measured"][0], *table);
+
+    // What goes on from Figure 13 is one too, with settings of its own.
+    let ran = place.run(&figure.replace("fig12", "weight-100")).ok();
+    assert_eq!(ran.err.matches("decoding").count(), 3, "{}", ran.err);
+    image::load_from_memory(&place.bytes("a/weight-100/weight-100.png")).unwrap();
+    let found = place.json("a/weight-100/results.json");
+    assert!(found["changes"].to_string().contains("1 of 25 epochs"));
+    let reported = |cell: usize| found["cells"][cell]["runs"][0]["reported_as"].as_str();
+    let names = [0, 1, 2].map(|cell| reported(cell).unwrap_or_default().to_string());
+    assert!(
+        names[0].starts_with("sampled-mean") && names[2].starts_with("reference2022"),
+        "{names:?}"
+    );
+    let said = |name: &&String| name.contains("reconstruction weight 100");
+    assert_eq!(names.iter().filter(said).count(), 3, "{names:?}");
+    assert!(names[1].contains("kl weight 1"), "{names:?}");
 }
 
 #[test]

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use burn::tensor::Device;
 use protovae_core::model::{BoxModel, trainable_values};
 use protovae_core::train::{EpochRecord, MetricsLine, ModelCard, evaluate, write_atomically};
-use protovae_data::{DataSplits, permutation};
+use protovae_data::DataSplits;
 use protovae_explain::explainers;
 use protovae_explain::measures::{Comparison, Form, Quantity, Settings, compare};
 use protovae_explain::side_by_side::{Figure, RunFigures, SideBySide};
@@ -262,8 +262,7 @@ fn figures_of(
 /// The measures of one run's explanations and prototypes.
 fn measured(run: &Run, arguments: &CompareArgs, device: &Device) -> Result<BTreeMap<Figure, f64>> {
     let dataset = run.data.test.as_ref();
-    let mut chosen = permutation(0, 0, dataset.len());
-    chosen.truncate(arguments.images);
+    let chosen = tables::drawn(0, dataset.len(), arguments.images);
     let (images, labels) = tables::images(dataset, &chosen, device)?;
     let explainer = explainers::named(&arguments.method)?;
     let name = explainer.name().to_string();

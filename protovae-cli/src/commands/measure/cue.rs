@@ -4,7 +4,7 @@ use std::path::Path;
 
 use burn::tensor::Device;
 use protovae_core::model::{BoxModel, Region};
-use protovae_data::{CueConfig, DataSplits, Dataset, permutation};
+use protovae_data::{CueConfig, DataSplits, Dataset};
 use protovae_explain::explainers;
 use protovae_explain::measures::{
     ClassMeans, Cue, CueFigures, CueMeasure, CueSubject, PrototypePicture, decoded_pictures,
@@ -50,8 +50,8 @@ pub fn cue(
         pictures: pictures(&model, data.train.as_ref(), &device)?,
         means: means(&clean, &device)?,
     };
-    let mut chosen = permutation(asked.seed, 0, data.test.len());
-    chosen.truncate(asked.images.unwrap_or(usize::MAX));
+    let most = asked.images.unwrap_or(usize::MAX);
+    let chosen = tables::drawn(asked.seed, data.test.len(), most);
     // What starts at prototypes serves models that have them; gradients serve all.
     let methods = [session::method(None, &model), "integrated-gradients"];
     let methods = methods.into_iter().map(explainers::named);
