@@ -344,6 +344,34 @@ fn a_figure_says_in_numbers_how_sharp_its_prototypes_are() {
 }
 
 #[test]
+fn other_losses_are_shown_in_numbers_and_pictures_of_one_column() {
+    let place = Place::new();
+    let choices = "reproduce conventions --set data.train_limit=64 --set data.test_limit=50 --epochs 1 --seeds 1 --threads 2 --out a";
+    let ran = place.run(choices).ok();
+    let found = place.json("a/conventions/results.json");
+    let cells = found["cells"].as_array().unwrap();
+    let trained = |cell: &&Value| !cell["runs"].as_array().unwrap().is_empty();
+    let of_digits = |cell: &&Value| cell["column"] == "mnist";
+    assert_eq!(cells.iter().filter(trained).filter(of_digits).count(), 11);
+    // No two choices train the same.
+    let models = cells
+        .iter()
+        .filter(trained)
+        .map(|cell| &cell["runs"][0]["model"]);
+    let different: std::collections::BTreeSet<&str> = models.filter_map(Value::as_str).collect();
+    assert_eq!(different.len(), cells.iter().filter(trained).count());
+    let rows = found["measured"][0]["rows"].as_array().unwrap();
+    assert_eq!(rows.len(), different.len());
+    assert_eq!(rows[0]["name"], "the default, sampled-mean, mnist");
+    // Eleven panels, two in a row or three, of ten classes each.
+    let picture = place.bytes("a/conventions/conventions.png");
+    let drawn = image::load_from_memory(&picture).unwrap();
+    let panels = drawn.height() / 560;
+    assert!((4..=6).contains(&panels), "{}", drawn.height());
+    assert!(ran.out.contains("squared distances, mnist"), "{}", ran.out);
+}
+
+#[test]
 fn names_and_plans_that_are_not_there_are_told() {
     let place = Place::new();
     let error = place.run("reproduce tabel5").fails(2);

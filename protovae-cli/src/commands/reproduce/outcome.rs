@@ -117,7 +117,8 @@ impl Work<'_> {
         let mut pictures = Vec::new();
         if let Some(figure) = item.pictures {
             let mut shown = Vec::new();
-            for (cell, result) in plan.cells.iter().zip(&results.cells) {
+            let cells = plan.cells.iter().zip(&results.cells);
+            for (cell, result) in cells.filter(|(cell, _)| item.draws(cell)) {
                 let mut runs = result.runs.iter().map(|run| self.pool.folder(run));
                 if let Some(run) = runs.find(|folder| folder.is_dir()) {
                     shown.push(Shown {

@@ -76,6 +76,8 @@ fn conventions() -> Item {
     cells.push(cell("no colour jitter", "cifar-10", no_jitter));
     Item {
         findings: Some(Findings::Decoded),
+        pictures: Some(Pictures::Prototypes(5)),
+        drawn_column: Some("mnist"),
         ..table(
             "conventions",
             "where paper and released code disagree, each choice changed alone",

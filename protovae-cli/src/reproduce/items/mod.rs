@@ -67,8 +67,10 @@ pub struct Item {
     pub about: String,
     /// What is trained.
     pub cells: Vec<Cell>,
-    /// The figure, if it is one.
+    /// What is drawn of its runs, if anything.
     pub pictures: Option<Pictures>,
+    /// The column of a table whose runs are drawn; none for figures, which are drawn whole.
+    pub drawn_column: Option<&'static str>,
     /// What is measured on the runs besides their accuracy, if anything.
     pub findings: Option<Findings>,
     /// For tables of settings, which.
@@ -78,7 +80,12 @@ pub struct Item {
 impl Item {
     /// Figures show one run of each kind, tables mean over seeds.
     pub fn is_figure(&self) -> bool {
-        self.pictures.is_some()
+        self.pictures.is_some() && self.drawn_column.is_none()
+    }
+
+    /// Whether the runs of a cell are drawn.
+    pub fn draws(&self, cell: &Cell) -> bool {
+        self.drawn_column.is_none_or(|column| column == cell.column)
     }
 }
 
@@ -132,6 +139,7 @@ fn table(name: &str, about: &str, cells: Vec<Cell>) -> Item {
         about: about.to_string(),
         cells,
         pictures: None,
+        drawn_column: None,
         findings: None,
         settings: None,
     }
