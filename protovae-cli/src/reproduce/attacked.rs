@@ -110,7 +110,7 @@ fn transferred(
     for run in &to.runs {
         let same_seed = from.runs.iter().find(|other| other.seed == run.seed);
         let Some(other) = same_seed else { continue };
-        let [here, there] = [run, other].map(|run| bench.folder(run));
+        let [here, there] = [run, other].map(|run| bench.pool.folder(run));
         if !(here.is_dir() && there.is_dir()) {
             continue;
         }
@@ -125,7 +125,7 @@ fn transferred(
 
 fn attack(run: &Path, settings: &Attacks, bench: &Bench) -> Result<Vec<Attacked>> {
     bench.voice.note(format!("attacking {}", run.display()));
-    let device = session::device(&bench.device, bench.voice)?;
+    let device = session::device(&bench.pool.device, bench.voice)?;
     let (images, labels) = images(run, &device, bench)?;
     Ok(settings.measure(&model(run, &device)?, &images, &labels)?)
 }
@@ -136,7 +136,7 @@ fn transfer(from: &Path, to: &Path, settings: &Attacks, bench: &Bench) -> Result
         to.display(),
         from.display()
     ));
-    let device = session::device(&bench.device, bench.voice)?;
+    let device = session::device(&bench.pool.device, bench.voice)?;
     let (images, labels) = images(to, &device, bench)?;
     let [from, to] = [model(from, &device)?, model(to, &device)?];
     Ok(settings.transfer(&from, &to, &images, &labels)?)
@@ -150,7 +150,7 @@ fn model(run: &Path, device: &Device) -> Result<BoxModel> {
 /// The images that a run's model is attacked on, and their classes.
 fn images(run: &Path, device: &Device, bench: &Bench) -> Result<(Tensor<4>, Vec<usize>)> {
     let config = config::load_file(&RunDirectory::open(run)?.config())?;
-    let data = session::data(&config, bench.data_dir)?;
+    let data = session::data(&config, bench.pool.data_dir.as_deref())?;
     let chosen = tables::drawn(0, data.test.len(), ATTACKED);
     tables::images(
         data.test.as_ref(),

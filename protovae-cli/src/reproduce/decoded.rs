@@ -80,7 +80,7 @@ pub fn measured(results: &Results, bench: &Bench) -> Result<Vec<Measured>> {
 
 fn decode(run: &Path, bench: &Bench) -> Result<Decoded> {
     bench.voice.note(format!("decoding {}", run.display()));
-    let device = session::device(&bench.device, bench.voice)?.without_autodiff();
+    let device = session::device(&bench.pool.device, bench.voice)?.without_autodiff();
     let directory = RunDirectory::open(run)?;
     let config = config::load_file(&directory.config())?;
     let (model, _) = load_model(&directory.model(), &device)?;
@@ -91,7 +91,7 @@ fn decode(run: &Path, bench: &Bench) -> Result<Decoded> {
     let prototypes = model.decode(bank.vectors).ok_or_else(decoder)?;
     let several = bank.per_class > 1;
 
-    let data = session::data(&config, bench.data_dir)?;
+    let data = session::data(&config, bench.pool.data_dir.as_deref())?;
     let chosen = tables::drawn(0, data.test.len(), RECONSTRUCTED);
     let all = chosen.len().max(1) as f64;
     let mut found = Decoded {

@@ -9,10 +9,9 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::measured::{Measured, MeasuredRow};
-use super::pool::Finished;
+use super::pool::Pool;
 use super::results::{CellResult, Results};
 use super::{attacked, decoded};
-use crate::args::DeviceArgs;
 use crate::commands::measure::{self, CueAsked};
 use crate::error::{CliError, Result};
 use crate::output::Voice;
@@ -31,24 +30,13 @@ pub enum Findings {
     Decoded,
 }
 
-/// Where runs lie and where measuring happens.
+/// The runs, where measuring happens, and what tells of it.
 #[derive(Debug)]
 pub struct Bench<'a> {
-    /// The folder of everything.
-    pub root: &'a Path,
-    /// Folder with the data sets, if one was named.
-    pub data_dir: Option<&'a Path>,
-    /// Where to compute.
-    pub device: DeviceArgs,
+    /// The runs, their data and the device.
+    pub pool: &'a Pool,
     /// The voice of progress.
     pub voice: Voice,
-}
-
-impl Bench<'_> {
-    /// The folder of a run; not there if another machine made it.
-    pub fn folder(&self, run: &Finished) -> PathBuf {
-        self.root.join("runs").join(&run.run)
-    }
 }
 
 impl Findings {
@@ -72,7 +60,7 @@ pub(super) fn of_runs<T>(
     bench: &Bench,
     measure: impl Fn(&Path, &str) -> Result<T>,
 ) -> Result<Vec<T>> {
-    let folders = cell.runs.iter().map(|run| (bench.folder(run), run));
+    let folders = cell.runs.iter().map(|run| (bench.pool.folder(run), run));
     folders
         .filter(|(folder, _)| folder.is_dir())
         .map(|(folder, run)| measure(&folder, &run.model))
@@ -121,8 +109,8 @@ fn cues(results: &Results, bench: &Bench) -> Result<Vec<Measured>> {
         let found = of_runs(cell, bench, |run, model| {
             kept(bench, run, "cue", model, &described, || {
                 bench.voice.note(format!("measuring {}", run.display()));
-                let device = session::device(&bench.device, bench.voice)?;
-                measure::cue(run, &device, bench.data_dir, &asked)
+                let device = session::device(&bench.pool.device, bench.voice)?;
+                measure::cue(run, &device, bench.pool.data_dir.as_deref(), &asked)
             })
         })?;
         if found.is_empty() {
@@ -171,7 +159,7 @@ pub(super) fn kept<T: Serialize + DeserializeOwned>(
     measure: impl FnOnce() -> Result<T>,
 ) -> Result<T> {
     let name = run.file_name().unwrap_or_default().to_string_lossy();
-    let folder = bench.root.join("measured");
+    let folder = bench.pool.root.join("measured");
     let path: PathBuf = folder.join(format!("{name}.{kind}.json"));
     if let Ok(bytes) = fs::read(&path)
         && let Ok(kept) = serde_json::from_slice::<Kept<T>>(&bytes)

@@ -99,9 +99,7 @@ impl Work<'_> {
             results.measured = findings.of(
                 results,
                 &Bench {
-                    root: &self.pool.root,
-                    data_dir: self.arguments.data_dir.as_deref(),
-                    device: self.arguments.device,
+                    pool: &self.pool,
                     voice: self.voice,
                 },
             )?;
