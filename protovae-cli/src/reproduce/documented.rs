@@ -147,6 +147,28 @@ fn the_tables_in_the_book_are_what_the_runs_say() {
 }
 
 #[test]
+fn the_accuracies_of_the_readme_are_those_of_table_8() {
+    let Some(book) = book() else { return };
+    let readme = fs::read_to_string(book.join("../README.md")).unwrap();
+    let table = table(&book, Results::tables, "table8");
+    let with_deviations = |line: &&str| line.starts_with('|') && line.contains('±');
+    let rows: Vec<&str> = readme.lines().filter(with_deviations).collect();
+    assert_eq!(rows.len(), 2, "ours and the paper's");
+    let of = |row: &str| -> Vec<String> {
+        let cells = row.split('|').map(str::trim);
+        let figures = cells.filter(|cell| cell.contains('±'));
+        figures.map(str::to_string).collect()
+    };
+    let line = table.lines().find(|line| line.starts_with("| ProtoVAE"));
+    // Ours and the paper's in turns.
+    let expected = of(line.unwrap());
+    for (number, row) in rows.into_iter().enumerate() {
+        let every_other = expected.iter().skip(number).step_by(2).cloned();
+        assert_eq!(of(row), every_other.take(3).collect::<Vec<_>>(), "{row}");
+    }
+}
+
+#[test]
 fn the_curves_in_the_book_are_what_was_measured() {
     let Some(book) = book() else { return };
     for (path, stored) in stored(&book) {
